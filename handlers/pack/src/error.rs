@@ -1,0 +1,50 @@
+//! What can go wrong while packing. Every text says what to do about it.
+//!
+//! In scope: the list.
+//! Out of scope: differences that `check` finds. They are an answer, not an error.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot tell where the handlers are: use cargo run, or name their folder with --handlers")]
+    NoHandlers,
+    #[error("cannot {verb} {path}: {source}. Check that it exists and that you have the right to")]
+    File { verb: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("cannot make a temporary folder: {0}. Free some space, or set TMPDIR to a folder with some")]
+    TemporaryFolder(std::io::Error),
+    #[error("cannot run {program}: {source}. Install it, or put it on the PATH")]
+    Run { program: String, source: std::io::Error },
+    #[error("`{command}` failed ({status}). What it said is above; put that right and run pack again")]
+    Failed { command: String, status: std::process::ExitStatus },
+
+    #[error("registry.toml is not TOML: {0}Correct it")]
+    RegistrySyntax(toml_edit::TomlError),
+    #[error("registry.toml: {place} is missing or is not {expected}. Correct it; its head says what it holds")]
+    RegistryShape { place: String, expected: &'static str },
+
+    #[error(
+        "no toolchain for {target}. Either `rustup target add {target}` where rustup has a network, or a Debian \
+         system and `{install}`",
+        target = crate::toolchain::TARGET,
+        install = crate::toolchain::APT_INSTALL
+    )]
+    NoToolchain,
+    #[error(
+        "the Debian toolchain has no linker for wasm, and the one that rustup brings was not found at {0}. Install \
+         the Rust toolchain with rustup, and let its rustc be the first on the PATH"
+    )]
+    NoLinker(PathBuf),
+    #[error(
+        "the Debian toolchain is not installed and you are not root. Run: sudo sh -c '{}'",
+        crate::toolchain::APT_INSTALL
+    )]
+    NotRoot,
+
+    #[error("{package} is not a component: {reason}. Look at its bindings: they must come from wit/handler.wit")]
+    NotAComponent { package: String, reason: String },
+    #[error("{package} imports {imports}, and a handler must import nothing. Remove the dependency that asks for it")]
+    Imports { package: String, imports: String },
+    #[error("{package} does not export {export}. Call the export! macro of its bindings", export = crate::component::EXPORT)]
+    NoExport { package: String },
+}

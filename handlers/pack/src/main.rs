@@ -1,0 +1,126 @@
+//! `pack`: builds the handlers into components and pins them in the registry.
+//!
+//! In scope: the two commands and what they write. Which toolchain is used is decided in `toolchain`, how cargo is run
+//! in `compile`, what a component is in `component`, the registry file in `registry`.
+//! Out of scope: running handlers, and the host, which reads the results and trusts only the digests.
+//!
+//! Exit codes: 0 done, or all the same; 1 the components here are not what their source gives; 2 an error; 3 no
+//! toolchain here that could tell.
+
+#![forbid(unsafe_code)]
+
+mod compile;
+mod component;
+mod error;
+mod files;
+mod programs;
+mod registry;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::registry::Registry;
+use crate::toolchain::Toolchain;
+
+/// Builds the handlers into components and pins them in registry.toml.
+#[derive(Parser)]
+struct Arguments {
+    /// The folder of the handlers; cargo run knows it
+    #[arg(long, global = true)]
+    handlers: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the components, write them and their digests
+    Build,
+    /// Build them again somewhere else and compare; changes and installs nothing
+    Check,
+}
+
+const DIFFERENT: u8 = 1;
+const FAILED: u8 = 2;
+const OTHER_TOOLCHAIN: u8 = 3;
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pack: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Error> {
+    let handlers = files::handlers(arguments.handlers)?;
+    match arguments.command {
+        Task::Build => build(&handlers),
+        Task::Check => check(&handlers),
+    }
+}
+
+fn build(handlers: &Path) -> Result<ExitCode, Error> {
+    let mut registry = Registry::read(handlers)?;
+    let toolchain = toolchain::find_or_install(handlers)?;
+    println!("pack: using {toolchain}");
+    // A folder of its own, so that two versions of cargo do not rebuild each other's work.
+    let target = handlers.join("target").join("components");
+    for pin in registry.pins()? {
+        let component = compile::component(handlers, &toolchain, &target, &pin.crate_name)?;
+        let digest = component.digest();
+        component.write(&handlers.join(&pin.component))?;
+        registry.set_digest(&pin.action, &digest)?;
+        println!("pack: {digest}  {} ({} bytes)", pin.component, component.len());
+    }
+    files::write(&record_path(handlers), toolchain.record().as_bytes())?;
+    // Last, so that an interrupted build leaves a registry that the host refuses and not one that is half true.
+    registry.write()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(handlers: &Path) -> Result<ExitCode, Error> {
+    let registry = Registry::read(handlers)?;
+    let recorded = files::read_text(&record_path(handlers))?;
+    let Some(toolchain) = matching(toolchain::installed(handlers), &recorded) else {
+        return Ok(ExitCode::from(OTHER_TOOLCHAIN));
+    };
+    println!("pack: using {toolchain}");
+    let target = files::temporary_folder()?;
+    let mut code = ExitCode::SUCCESS;
+    for pin in registry.pins()? {
+        let component = compile::component(handlers, &toolchain, target.path(), &pin.crate_name)?;
+        let built = component.digest();
+        let on_disk = component::digest(&files::read(&handlers.join(&pin.component))?);
+        let same = built == pin.sha256 && built == on_disk;
+        println!("pack: {} {}", if same { "same     " } else { "DIFFERENT" }, pin.component);
+        if !same {
+            println!("  the source gives {built}\n  the file is      {on_disk}\n  the registry has {}", pin.sha256);
+            println!("  Run the build command if the source has changed; otherwise find out who changed the file.");
+            code = ExitCode::from(DIFFERENT);
+        }
+    }
+    Ok(code)
+}
+
+/// The installed toolchain that made the components. Other ones give other bytes, which would tell nothing.
+fn matching(installed: Vec<Toolchain>, recorded: &str) -> Option<Toolchain> {
+    let here: Vec<_> = installed.iter().map(|toolchain| toolchain.record().to_owned()).collect();
+    let found = installed.into_iter().find(|toolchain| toolchain.record() == recorded);
+    if found.is_none() {
+        let here = if here.is_empty() { "none for wasm\n".to_owned() } else { here.join("\nand\n") };
+        println!("pack: NOT CHECKED: the toolchain that built the components is not here. It is\n\n{recorded}");
+        println!("and here is\n\n{here}\nInstall that one and check again, or build, to pin what this one makes.");
+    }
+    found
+}
+
+fn record_path(handlers: &Path) -> PathBuf {
+    handlers.join("components").join("TOOLCHAIN")
+}

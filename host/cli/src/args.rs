@@ -1,0 +1,201 @@
+//! The command line, as it is written. Every setting is a flag and an environment variable; the flag wins.
+//!
+//! In scope: names, defaults, help texts.
+//! Out of scope: whether the values make sense together (`config`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+
+/// Runs approved actions, and nothing else.
+///
+/// `OpenExec` executes a pinned WebAssembly component for a request, at most once per nonce, and records what came of
+/// it. It opens no outbound connection and decides no policy.
+#[derive(Debug, Parser)]
+#[command(name = "openexec", version, max_term_width = 110)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the HTTP interface until SIGTERM or SIGINT.
+    Serve(Box<ServeOptions>),
+    /// Execute one request against a local ledger, without HTTP and along the same path; prints the answer.
+    Execute(ExecuteOptions),
+    /// Look at what may run.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
+    /// Look after the ledger; also while a host is running on it.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// Check every pin as a start of the host would: digest, imports, exports, limits.
+    Verify(RegistrySource),
+    /// List the actions with their components and limits.
+    List(ListOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Count executions by state.
+    Stats(StatsOptions),
+    /// Erase payloads, results, refusal texts and effects of old executions. Their nonces stay used for ever.
+    Purge(PurgeOptions),
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct RegistrySource {
+    /// The registry: a registry.toml, its components beside it [default: the one built into this binary].
+    #[arg(long, env = "OPENEXEC_REGISTRY", value_name = "FILE")]
+    pub(crate) registry: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct LedgerSource {
+    /// The ledger: sqlite:///relative.db or sqlite:////absolute.db. A database of openexec 0.1.10 is taken over.
+    #[arg(long, env = "OPENEXEC_DB_URL", value_name = "URL", default_value = "sqlite:///openexec.db")]
+    pub(crate) db_url: String,
+}
+
+/// What decides whether a request may run, and on which ledger.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct HostOptions {
+    /// How the host decides what may run. `demo` runs every registered action without an approval.
+    #[arg(long, env = "OPENEXEC_MODE", value_enum, default_value = "demo")]
+    pub(crate) mode: ModeName,
+    /// The only actions that may run, separated by commas [default: every registered action].
+    #[arg(long, env = "OPENEXEC_ALLOWED_ACTIONS", value_name = "ACTIONS")]
+    pub(crate) allowed_actions: Option<String>,
+    /// The name of this host, or of the group of hosts that share a ledger, inside every request's identity.
+    #[arg(long, env = "OPENEXEC_AUDIENCE", value_name = "NAME", default_value = "openexec")]
+    pub(crate) audience: String,
+    #[command(flatten)]
+    pub(crate) registry: RegistrySource,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerSource,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeName {
+    /// Every registered action runs without an approval. For trying out, on loopback.
+    Demo,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct LogOptions {
+    /// What is logged to stderr: error, warn, info, debug, or a tracing filter. Payloads, nonces and results never are.
+    #[arg(long, env = "OPENEXEC_LOG", value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+    /// How it is logged [default: text on a terminal, else json].
+    #[arg(long, env = "OPENEXEC_LOG_FORMAT", value_enum, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct ServeOptions {
+    /// Where to listen. Port 0 takes a free one; the log says which.
+    #[arg(long, env = "OPENEXEC_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:5000")]
+    pub(crate) listen: SocketAddr,
+    /// Let demo mode listen on an address that others can reach. Whoever reaches it can execute every action.
+    #[arg(long, env = "OPENEXEC_DANGEROUSLY_EXPOSE_DEMO")]
+    pub(crate) dangerously_expose_demo: bool,
+    #[command(flatten)]
+    pub(crate) host: HostOptions,
+    /// Runs at once. Each has a slot in the memory pool and a thread.
+    #[arg(long, env = "OPENEXEC_CONCURRENCY", value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) concurrency: u32,
+    /// Calls that may wait for a run; more get 503 with Retry-After.
+    #[arg(long, env = "OPENEXEC_QUEUE", value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    pub(crate) queue: u32,
+    /// Open connections; more wait to be accepted.
+    #[arg(long, env = "OPENEXEC_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) max_connections: u32,
+    /// How long a call waits for its answer, in ms. Then it gets 409; the execution goes on.
+    #[arg(long, env = "OPENEXEC_WAIT_MS", value_name = "MS", default_value = "30000", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub(crate) wait_ms: u64,
+    /// How long a client may take to send a request's head, and then its body, in ms.
+    #[arg(long, env = "OPENEXEC_READ_TIMEOUT_MS", value_name = "MS", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub(crate) read_timeout_ms: u64,
+    /// How long a shutdown waits for calls in flight, in ms.
+    #[arg(long, env = "OPENEXEC_SHUTDOWN_GRACE_MS", value_name = "MS", default_value = "30000", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub(crate) shutdown_grace_ms: u64,
+    /// After how many days payloads, results and effects are erased, or `forever`. Nonces and receipts always stay.
+    #[arg(long, env = "OPENEXEC_RETENTION_DAYS", value_name = "DAYS", default_value = "30")]
+    pub(crate) retention_days: Retention,
+}
+
+/// How long bodies are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retention {
+    Days(u32),
+    Forever,
+}
+
+impl std::str::FromStr for Retention {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "forever" => Ok(Self::Forever),
+            Ok(days) if days > 0 => Ok(Self::Days(days)),
+            Ok(_) | Err(_) => Err("a number of days from 1, or 'forever'".to_owned()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct ExecuteOptions {
+    /// What to do.
+    pub(crate) action: String,
+    /// With what: one JSON object.
+    #[arg(default_value = "{}")]
+    pub(crate) payload: String,
+    /// The unique value of this call [default: a random UUID].
+    #[arg(long)]
+    pub(crate) nonce: Option<String>,
+    #[command(flatten)]
+    pub(crate) host: HostOptions,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct ListOptions {
+    #[command(flatten)]
+    pub(crate) registry: RegistrySource,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct StatsOptions {
+    #[command(flatten)]
+    pub(crate) ledger: LedgerSource,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct PurgeOptions {
+    #[command(flatten)]
+    pub(crate) ledger: LedgerSource,
+    /// Erase what was reserved more than this many days ago; 0 erases everything that is sealed.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) older_than_days: u32,
+}

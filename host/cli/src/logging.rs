@@ -1,0 +1,41 @@
+//! Logs go to stderr. Standard output belongs to the answer of a command.
+
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::panic::PanicHookInfo;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::args::{LogFormat, LogOptions};
+
+/// Starts logging for the rest of the process.
+pub(crate) fn start(options: &LogOptions) -> Result<(), ParseError> {
+    let filter = EnvFilter::builder().parse(&options.log)?;
+    let is_terminal = std::io::stderr().is_terminal();
+    let format = options.log_format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => subscriber.with_ansi(is_terminal).init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Logs where a panic happened, not what it said: its text may quote a payload.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(place, "a defect of this host: a thread panicked");
+}
+
+/// Tells a person why a command could not be done.
+pub(crate) fn say_error(error: &dyn Error) {
+    // A closed stderr leaves nobody to tell.
+    let _ = writeln!(std::io::stderr(), "openexec: {error}");
+}
+
+/// Prints the answer of a command.
+pub(crate) fn say(answer: &str) {
+    let _ = writeln!(std::io::stdout(), "{answer}");
+}

@@ -1,0 +1,42 @@
+//! `openexec`: one binary for the host and its tools.
+//!
+//! In scope: turning a command line into a call, and its outcome into an exit code.
+//! Out of scope: everything a command does.
+//!
+//! Exit codes: 0 done; 1 the answer is no (a refused or failed execution); 2 it could not be done.
+
+mod args;
+mod components;
+mod config;
+mod execute;
+mod ledger;
+mod logging;
+mod registry;
+mod serve;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use args::{Args, Command, LedgerCommand, RegistryCommand};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            logging::say_error(&*error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Command::Serve(options) => serve::run(*options),
+        Command::Execute(options) => execute::run(&options),
+        Command::Registry(RegistryCommand::Verify(source)) => registry::verify(&source),
+        Command::Registry(RegistryCommand::List(options)) => registry::list(&options),
+        Command::Ledger(LedgerCommand::Stats(options)) => ledger::stats(&options),
+        Command::Ledger(LedgerCommand::Purge(options)) => ledger::purge(&options),
+    }
+}

@@ -1,0 +1,57 @@
+//! `openexec registry`: what may run.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use openexec_sandbox::{Sandbox, Settings};
+use serde_json::json;
+
+use crate::args::{ListOptions, RegistrySource};
+use crate::components::{self, Source};
+use crate::logging::say;
+
+/// Checks every pin as a start of the host would.
+pub(crate) fn verify(source: &RegistrySource) -> Result<ExitCode, Box<dyn Error>> {
+    let Source { registry, components } = components::load(source)?;
+    let n_actions = components.len();
+    Sandbox::start(components, Settings { n_slots: 1 })?;
+    say(&format!("ok: {n_actions} actions, registry digest {}", registry.digest()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists the actions.
+pub(crate) fn list(options: &ListOptions) -> Result<ExitCode, Box<dyn Error>> {
+    let Source { registry, .. } = components::load(&options.registry)?;
+    if options.json {
+        let actions: Vec<_> = registry
+            .pins()
+            .map(|(action, pin)| {
+                json!({
+                    "action": action.as_str(), "version": pin.version, "profile": pin.profile.as_str(),
+                    "component": pin.component, "sha256": pin.digest.to_string(),
+                    "limits": {
+                        "fuel": pin.limits.fuel, "memory_bytes": pin.limits.memory_bytes,
+                        "output_bytes": pin.limits.output_bytes, "deadline_ms": pin.limits.deadline_ms,
+                    },
+                })
+            })
+            .collect();
+        say(&json!({"registry": registry.digest().to_string(), "actions": actions}).to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(&format!("registry digest {}", registry.digest()));
+    for (action, pin) in registry.pins() {
+        let limits = pin.limits;
+        say(&format!(
+            "{action}  {}  {}\n    sha256 {}\n    fuel {}, memory {} bytes, output {} bytes, deadline {} ms",
+            pin.version,
+            pin.profile.as_str(),
+            pin.digest,
+            limits.fuel,
+            limits.memory_bytes,
+            limits.output_bytes,
+            limits.deadline_ms,
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,122 @@
+//! `openexec serve`: the composition root of the host.
+//!
+//! In scope: the order of a start. Nothing listens until everything that could refuse has not.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openexec_core::time::Timestamp;
+use openexec_ledger::Ledger;
+use openexec_ledger::sqlite::SqliteLedger;
+use openexec_sandbox::{Sandbox, Settings};
+use openexec_server::clock::{Clock, SystemClock};
+use openexec_server::executor::{self, Executor};
+use openexec_server::http::{self, Build, Edge};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{HostOptions, ServeOptions};
+use crate::config::{self, LedgerPath};
+use crate::{components, logging};
+
+/// How often bodies beyond the retention time are looked for.
+const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Threads for probes and look-ups besides those for runs, so that a full house still answers `/ready`.
+const SPARE_THREADS: u32 = 4;
+
+pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
+    logging::start(&options.host.log)?;
+    config::require_safe_listener(&options)?;
+    raise_file_limit();
+    let executor = Arc::new(build(&options.host, options.concurrency)?);
+    let n_recovered = executor.recover()?;
+    if n_recovered > 0 {
+        tracing::warn!(n_recovered, "completed reservations that a stopped host left behind");
+    }
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads((options.concurrency + SPARE_THREADS) as usize)
+        .build()?;
+    runtime.block_on(listen(options, executor))
+}
+
+/// Wires an executor: registry, sandbox, ledger, in the order in which they may refuse.
+pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box<dyn Error>> {
+    let path = LedgerPath::parse(&options.ledger.db_url)?;
+    let source = components::load(&options.registry)?;
+    let admission = config::admission(options, source.registry)?;
+    let ledger = SqliteLedger::open(&path.0)?;
+    if ledger.n_imported() > 0 {
+        tracing::info!(n_executions = ledger.n_imported(), "imported the executions of openexec 0.1.10");
+    }
+    let sandbox = Sandbox::start(source.components, Settings { n_slots })?;
+    tracing::info!(
+        n_slots,
+        memory_reset = if Sandbox::resets_by_page_map() { "by page map: no swap" } else { "by unmapping: swap is on" },
+        engine = Sandbox::engine_version(),
+        "sandbox started"
+    );
+    Ok(Executor { admission, ledger: Arc::new(ledger), sandbox, clock: Arc::new(SystemClock) })
+}
+
+async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<ExitCode, Box<dyn Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}: choose another --listen", options.listen))?;
+    if let Some(retention) = config::retention(options.retention_days) {
+        tokio::spawn(purge(executor.ledger.clone(), executor.clock.clone(), retention));
+    }
+    let mode = executor.admission.mode.as_str();
+    if mode == "demo" {
+        tracing::warn!("demo mode: every registered action runs without an approval");
+    }
+    let edge = Edge::new(executor, config::edge_limits(&options), Build { version: env!("CARGO_PKG_VERSION") });
+    tracing::info!(address = %listener.local_addr()?, mode, "listening");
+    let finished = http::serve::serve(listener, Arc::new(edge), stop).await;
+    tracing::info!(finished, "stopped");
+    Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Erases bodies beyond the retention time, now and then.
+async fn purge(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, retention: Duration) {
+    let mut ticks = tokio::time::interval(PURGE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let before = before(clock.now(), retention);
+        let ledger = ledger.clone();
+        match tokio::task::spawn_blocking(move || executor::erase(&*ledger, before)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(n_erased)) => tracing::info!(n_erased, "erased bodies beyond the retention time"),
+            Ok(Err(error)) => tracing::error!(%error, "bodies beyond the retention time could not be erased"),
+            Err(_) => tracing::error!("erasing died"),
+        }
+    }
+}
+
+/// The moment `age` before `now`.
+pub(crate) fn before(now: Timestamp, age: Duration) -> Timestamp {
+    let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_unix_ms(now.unix_ms().saturating_sub(age_ms))
+}
+
+/// Asks for as many file handles as the system allows: every connection is one.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}

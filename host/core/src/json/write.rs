@@ -1,0 +1,134 @@
+//! The two canonical spellings.
+//!
+//! In scope: RFC 8785 (JCS), and what CPython's `json.dumps(value, sort_keys=True)` writes, compact and spaced.
+//! Out of scope: reading them back (`read`).
+
+use std::borrow::Cow;
+
+use super::{Members, Value, number};
+
+/// RFC 8785: members sorted by UTF-16 code unit, no white space, ECMAScript numbers, everything that need not be
+/// escaped as it is.
+#[must_use]
+pub fn jcs(value: &Value) -> String {
+    let mut out = String::new();
+    Writer { form: Form::Jcs, out: &mut out }.value(value);
+    out
+}
+
+/// `json.dumps(value, sort_keys=True, separators=(",", ":"))`: the spelling that ClawShield digests.
+#[must_use]
+pub fn pyjson_compact(value: &Value) -> String {
+    let mut out = String::new();
+    Writer { form: Form::PythonCompact, out: &mut out }.value(value);
+    out
+}
+
+/// `json.dumps(value, sort_keys=True)`: the spelling that legacy receipts digest.
+#[must_use]
+pub fn pyjson_spaced(value: &Value) -> String {
+    let mut out = String::new();
+    Writer { form: Form::PythonSpaced, out: &mut out }.value(value);
+    out
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Jcs,
+    PythonCompact,
+    PythonSpaced,
+}
+
+impl Form {
+    fn separators(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Jcs | Self::PythonCompact => (",", ":"),
+            Self::PythonSpaced => (", ", ": "),
+        }
+    }
+}
+
+struct Writer<'a> {
+    form: Form,
+    out: &'a mut String,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.out.push_str("null"),
+            Value::Bool(true) => self.out.push_str("true"),
+            Value::Bool(false) => self.out.push_str("false"),
+            Value::Integer(integer) => self.out.push_str(&integer.to_string()),
+            Value::Float(float) => match self.form {
+                Form::Jcs => number::push_ecmascript(*float, self.out),
+                Form::PythonCompact | Form::PythonSpaced => number::push_python(*float, self.out),
+            },
+            Value::String(string) => self.string(string),
+            Value::Array(elements) => self.array(elements),
+            Value::Object(members) => self.object(members),
+        }
+    }
+
+    fn array(&mut self, elements: &[Value]) {
+        let (between, _) = self.form.separators();
+        self.out.push('[');
+        for (i, element) in elements.iter().enumerate() {
+            self.out.push_str(if i == 0 { "" } else { between });
+            self.value(element);
+        }
+        self.out.push(']');
+    }
+
+    fn object(&mut self, members: &Members) {
+        let (between, after_name) = self.form.separators();
+        self.out.push('{');
+        for (i, (name, value)) in self.in_order(members).iter().enumerate() {
+            self.out.push_str(if i == 0 { "" } else { between });
+            self.string(name);
+            self.out.push_str(after_name);
+            self.value(value);
+        }
+        self.out.push('}');
+    }
+
+    /// `Members` are in code point order, which is CPython's. JCS wants UTF-16 order, which differs only where a name
+    /// has a character above U+DFFF.
+    fn in_order<'a>(&self, members: &'a Members) -> Cow<'a, [(String, Value)]> {
+        let orders_agree = members.0.iter().all(|(name, _)| name.chars().all(|c| c < '\u{e000}'));
+        if self.form != Form::Jcs || orders_agree {
+            return Cow::Borrowed(&members.0);
+        }
+        let mut sorted = members.0.clone();
+        sorted.sort_by(|a, b| a.0.encode_utf16().cmp(b.0.encode_utf16()));
+        Cow::Owned(sorted)
+    }
+
+    fn string(&mut self, string: &str) {
+        self.out.push('"');
+        for character in string.chars() {
+            match character {
+                '"' => self.out.push_str("\\\""),
+                '\\' => self.out.push_str("\\\\"),
+                '\u{8}' => self.out.push_str("\\b"),
+                '\t' => self.out.push_str("\\t"),
+                '\n' => self.out.push_str("\\n"),
+                '\u{c}' => self.out.push_str("\\f"),
+                '\r' => self.out.push_str("\\r"),
+                '\u{0}'..='\u{1f}' => self.escape(character),
+                '\u{20}'..='\u{7e}' => self.out.push(character),
+                _ => match self.form {
+                    Form::Jcs => self.out.push(character),
+                    Form::PythonCompact | Form::PythonSpaced => self.escape(character),
+                },
+            }
+        }
+        self.out.push('"');
+    }
+
+    fn escape(&mut self, character: char) {
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            self.out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+}

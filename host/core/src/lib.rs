@@ -1,0 +1,21 @@
+//! The pure heart of OpenExec: what a request is, what may run, what came of it, and how all of that is spelled.
+//!
+//! In scope: strict JSON and its canonical forms, names, request identity, the registry manifest, admission, outcomes,
+//! legacy receipts. Each file is one word of the glossary in `ARCHITECTURE.md`.
+//! Out of scope: keeping (`openexec-ledger`), running (`openexec-sandbox`), serving (`openexec-server`).
+//!
+//! Invariants
+//! - Nothing here reads a clock, a file, an environment variable or a socket, or holds a global. Time is handed in.
+//! - Every function is total: no input makes it panic.
+
+pub mod admission;
+pub mod digest;
+pub mod json;
+pub mod limits;
+pub mod names;
+pub mod outcome;
+pub mod receipt;
+pub mod registry;
+pub mod request;
+pub mod reservation;
+pub mod time;

@@ -1,0 +1,74 @@
+//! Every limit of the host, with its unit and its reason.
+//!
+//! In scope: bounds that are the same for every deployment, and the defaults of a pin.
+//! Out of scope: what a registry may set per action (`registry::Limits`), what an operator may set per host (flags).
+
+/// Largest request body read from a socket, enforced before parsing. The predecessor had no bound; real payloads are
+/// a few KiB.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// Deepest nesting of arrays and objects. Bounds the recursion of the reader and of every writer.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// Largest integer that every JSON reader keeps exactly: 2^53 − 1 (RFC 7493).
+pub const JSON_INTEGER_MAX: i64 = 9_007_199_254_740_991;
+
+/// Longest nonce. Bounds the ledger's index entry; longer nonces are refused at the door, not at insert.
+pub const NONCE_BYTES_MAX: usize = 256;
+
+/// Longest action name.
+pub const ACTION_BYTES_MAX: usize = 128;
+
+/// Longest tenant name.
+pub const TENANT_BYTES_MAX: usize = 128;
+
+/// Longest audience name.
+pub const AUDIENCE_BYTES_MAX: usize = 256;
+
+/// Most effects of one run: a handler that needs more is doing several actions.
+pub const EFFECTS_MAX: usize = 64;
+
+/// Largest body of one effect.
+pub const EFFECT_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest kind of an effect.
+pub const EFFECT_KIND_BYTES_MAX: usize = 128;
+
+/// Longest text of a handler's refusal that is kept. Longer texts are cut at a character: a refusal is a sentence,
+/// and what it says must not become a second, unlimited output.
+pub const FAILURE_TEXT_BYTES_MAX: usize = 1024;
+
+/// Most actions in one registry. Each is compiled and holds code in memory.
+pub const ACTIONS_MAX: usize = 1024;
+
+/// Default fuel of a pin, in Wasm operators: covers a small action in every language that was measured (the hungriest
+/// used 1.8 million) and stops an endless loop within tens of milliseconds.
+pub const FUEL_DEFAULT: u64 = 10_000_000;
+
+/// Largest fuel a pin may set. Together with `DEADLINE_MS_MAX` it bounds how long one run can hold a thread.
+pub const FUEL_MAX: u64 = 100_000_000_000;
+
+/// Default memory of a pin, summed over all linear memories of the component.
+pub const MEMORY_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
+
+/// Largest memory a pin may set.
+pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Default size of a result.
+pub const OUTPUT_BYTES_DEFAULT: u64 = 64 * 1024;
+
+/// Largest result a pin may allow. The ledger keeps results and replays read them whole.
+pub const OUTPUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Default wall-clock deadline of a run. Fuel is the budget; the deadline is the net below it.
+pub const DEADLINE_MS_DEFAULT: u64 = 1_000;
+
+/// Longest deadline a pin may set.
+pub const DEADLINE_MS_MAX: u64 = 60_000;
+
+const _: () = assert!(FUEL_DEFAULT <= FUEL_MAX);
+const _: () = assert!(MEMORY_BYTES_DEFAULT <= MEMORY_BYTES_MAX);
+const _: () = assert!(OUTPUT_BYTES_DEFAULT <= OUTPUT_BYTES_MAX);
+const _: () = assert!(DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
+// A payload that fits into a request fits into the memory of the smallest default pin several times over.
+const _: () = assert!((REQUEST_BYTES_MAX as u64) * 8 <= MEMORY_BYTES_DEFAULT);

@@ -1,0 +1,144 @@
+//! The strict referee: a ledger in memory, for tests.
+//!
+//! In scope: the contract, and a panic with a reason when the host misuses it (a seal without a reservation, a second
+//! seal), so that a test of the host cannot pass by luck.
+//! Out of scope: durability.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use openexec_core::digest::Digest;
+use openexec_core::outcome::{Outcome, Status};
+use openexec_core::request::ExecId;
+use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
+use openexec_core::time::Timestamp;
+
+use crate::{Claim, Ledger, LedgerError, Stats};
+
+/// A ledger that forgets everything when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryLedger {
+    rows: Mutex<Vec<Row>>,
+    nonces: Mutex<BTreeMap<(String, String), usize>>,
+}
+
+#[derive(Debug)]
+struct Row {
+    reserved: Reserved,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Reserved,
+    Sealed(Sealed),
+    Erased(Tombstone),
+}
+
+impl MemoryLedger {
+    fn rows(&self) -> MutexGuard<'_, Vec<Row>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn reserve(&self, reserved: Reserved) -> Result<Claim, LedgerError> {
+        let mut rows = self.rows();
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (reserved.tenant.to_string(), reserved.nonce.to_string());
+        let Some(row) = nonces.get(&key).and_then(|at| rows.get(*at)) else {
+            nonces.insert(key, rows.len());
+            rows.push(Row { reserved: reserved.clone(), state: State::Reserved });
+            return Ok(Claim::Fresh(Reservation::made_durable(reserved)));
+        };
+        if row.reserved.fingerprint != reserved.fingerprint {
+            return Ok(Claim::Taken);
+        }
+        Ok(match &row.state {
+            State::Reserved => Claim::Unsealed(Reservation::made_durable(row.reserved.clone())),
+            State::Sealed(sealed) => Claim::Sealed(sealed.clone()),
+            State::Erased(tombstone) => Claim::Erased(tombstone.clone()),
+        })
+    }
+
+    #[expect(clippy::panic, reason = "a strict referee: misuse must fail the test that commits it")]
+    fn seal(&self, sealed: &Sealed) -> Result<(), LedgerError> {
+        let mut rows = self.rows();
+        let Some(row) = rows.iter_mut().find(|row| row.reserved.exec_id == sealed.exec_id) else {
+            panic!("{} was sealed without a reservation", sealed.exec_id);
+        };
+        let State::Reserved = row.state else { panic!("{} was sealed twice", sealed.exec_id) };
+        row.state = State::Sealed(sealed.clone());
+        Ok(())
+    }
+
+    fn unsealed(&self) -> Result<Vec<Reservation>, LedgerError> {
+        let rows = self.rows();
+        let unsealed = rows.iter().filter(|row| matches!(row.state, State::Reserved));
+        Ok(unsealed.map(|row| Reservation::made_durable(row.reserved.clone())).collect())
+    }
+
+    fn receipt(&self, exec_id: ExecId) -> Result<Option<Digest>, LedgerError> {
+        let rows = self.rows();
+        Ok(rows.iter().find(|row| row.reserved.exec_id == exec_id).and_then(|row| match &row.state {
+            State::Reserved => None,
+            State::Sealed(sealed) => Some(sealed.receipt),
+            State::Erased(tombstone) => Some(tombstone.receipt),
+        }))
+    }
+
+    fn erase(&self, before: Timestamp, n_max: u32) -> Result<u64, LedgerError> {
+        let mut n_erased = 0;
+        for row in self.rows().iter_mut().filter(|row| row.reserved.reserved_at < before) {
+            let State::Sealed(sealed) = &row.state else { continue };
+            if n_erased == u64::from(n_max) {
+                break;
+            }
+            row.state = State::Erased(Tombstone {
+                exec_id: sealed.exec_id,
+                action: sealed.action.clone(),
+                status: sealed.outcome.status(),
+                fault: match sealed.outcome {
+                    Outcome::Faulted(fault) => Some(fault),
+                    Outcome::Succeeded { .. } | Outcome::Failed(_) | Outcome::Interrupted => None,
+                },
+                receipt: sealed.receipt,
+            });
+            n_erased += 1;
+        }
+        Ok(n_erased)
+    }
+
+    fn stats(&self) -> Result<Stats, LedgerError> {
+        let mut stats = Stats::default();
+        for row in self.rows().iter() {
+            let status = match &row.state {
+                State::Reserved => None,
+                State::Sealed(sealed) => Some(sealed.outcome.status()),
+                State::Erased(tombstone) => {
+                    stats.n_erased += 1;
+                    Some(tombstone.status)
+                }
+            };
+            stats.count(status, 1);
+        }
+        Ok(stats)
+    }
+
+    fn probe(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
+
+impl Stats {
+    /// Adds `n` executions with this status; `None` is reserved.
+    pub(crate) fn count(&mut self, status: Option<Status>, n: u64) {
+        match status {
+            None => self.n_reserved += n,
+            Some(Status::Succeeded) => self.n_succeeded += n,
+            Some(Status::Failed) => self.n_failed += n,
+            Some(Status::Faulted) => self.n_faulted += n,
+            Some(Status::Interrupted) => self.n_interrupted += n,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Group commit: one thread, one transaction for everything that waits.
+//!
+//! In scope: queueing writes, running them in one transaction, answering each after the commit.
+//! Out of scope: what a write does.
+//!
+//! A commit costs one flush of the disk, whether it holds one row or two hundred. While one batch is flushed the next
+//! one gathers, so throughput grows with load and a lone write still waits for one flush only.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::{fmt, thread};
+
+use rusqlite::Connection;
+
+use crate::LedgerError;
+
+/// Most writes in one transaction. Bounds how long the first of them waits for the last.
+const BATCH_MAX: usize = 512;
+
+/// The writing thread. Dropping it finishes what is queued and ends the thread.
+pub(super) struct Writer {
+    queue: Mutex<Option<Sender<Box<dyn Write>>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+/// One queued write.
+trait Write: Send {
+    /// Does the work inside the open transaction.
+    ///
+    /// `Broken` fails this write alone and is only returned before anything was changed; any other error fails the
+    /// whole transaction.
+    fn apply(&mut self, connection: &Connection) -> Result<(), LedgerError>;
+
+    /// Answers the caller, once it is known whether the transaction is durable.
+    fn answer(self: Box<Self>, committed: &Result<(), LedgerError>);
+}
+
+struct Queued<T, F> {
+    work: Option<F>,
+    done: Option<Result<T, LedgerError>>,
+    reply: Sender<Result<T, LedgerError>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> Result<T, LedgerError> + Send> Write for Queued<T, F> {
+    fn apply(&mut self, connection: &Connection) -> Result<(), LedgerError> {
+        let Some(work) = self.work.take() else { return Ok(()) };
+        let done = work(connection);
+        let fatal = match &done {
+            Err(error @ LedgerError::Unavailable(_)) => Err(error.clone()),
+            Ok(_) | Err(LedgerError::Broken(_)) => Ok(()),
+        };
+        self.done = Some(done);
+        fatal
+    }
+
+    fn answer(self: Box<Self>, committed: &Result<(), LedgerError>) {
+        let answer = match (committed, self.done) {
+            (Ok(()), Some(done)) => done,
+            (Err(error), _) => Err(error.clone()),
+            (Ok(()), None) => Err(stopped()),
+        };
+        // A caller that no longer waits has lost interest in the answer, not in the write.
+        let _ = self.reply.send(answer);
+    }
+}
+
+fn stopped() -> LedgerError {
+    LedgerError::Unavailable("the writing thread has ended".to_owned())
+}
+
+impl Writer {
+    /// Starts the thread, which owns `connection` from now on.
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (sender, receiver) = channel();
+        let thread = thread::Builder::new().name("ledger".to_owned()).spawn(move || write_all(&connection, &receiver))?;
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Some(thread) })
+    }
+
+    /// Runs `work` in the next transaction and returns its answer once that is durable.
+    pub(super) fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let (reply, answer) = channel();
+        let queued = Box::new(Queued { work: Some(work), done: None, reply });
+        {
+            let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let queue = queue.as_ref().ok_or_else(stopped)?;
+            queue.send(queued).map_err(|_| stopped())?;
+        }
+        answer.recv().map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_all(connection: &Connection, queue: &Receiver<Box<dyn Write>>) {
+    while let Ok(first) = queue.recv() {
+        let mut batch = vec![first];
+        batch.extend(queue.try_iter().take(BATCH_MAX - 1));
+        let committed = commit(connection, &mut batch);
+        if let Err(error) = &committed {
+            tracing::error!(%error, n_writes = batch.len(), "ledger transaction failed; nothing of it was kept");
+        }
+        for write in batch {
+            write.answer(&committed);
+        }
+    }
+}
+
+/// A crash before `COMMIT` returns leaves all of the batch or nothing of it, and nobody was answered. A crash after it
+/// loses only answers: asking again finds the rows.
+fn commit(connection: &Connection, batch: &mut [Box<dyn Write>]) -> Result<(), LedgerError> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let committed = batch
+        .iter_mut()
+        .try_for_each(|write| write.apply(connection))
+        .and_then(|()| Ok(connection.prepare_cached("COMMIT")?.execute([]).map(|_| ())?));
+    // Some errors end the transaction by themselves; the others leave it open, and it must not swallow the next batch.
+    if committed.is_err() && !connection.is_autocommit() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    committed
+}

@@ -1,0 +1,265 @@
+//! The embedded ledger: one SQLite file, one host.
+//!
+//! In scope: opening a file safely, the single-host lock, the reading connection.
+//! Out of scope: what the tables are (`schema`), what is written (`rows`), how writes are grouped (`group_commit`), the
+//! predecessor's table (`import`).
+//!
+//! Invariants
+//! - WAL with `synchronous=FULL`: a commit that returned survives the loss of power.
+//! - One thread writes. Whatever is waiting goes into one transaction, reservations and seals mixed.
+//! - One host at a time: a second one on the same file is refused at start.
+
+mod group_commit;
+mod import;
+mod rows;
+mod schema;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use openexec_core::digest::Digest;
+use openexec_core::request::ExecId;
+use openexec_core::reservation::{Reservation, Reserved, Sealed};
+use openexec_core::time::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::{Claim, Ledger, LedgerError, Stats};
+use group_commit::Writer;
+
+/// How long a write waits for somebody else's lock on the file (a backup, an operator's `sqlite3`) before it fails.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Memory for the page cache of one connection.
+const CACHE_KIB: i64 = 32 * 1024;
+
+/// Pages in the write-ahead log before a commit folds them into the file. Larger than SQLite's 1,000: a page that many
+/// commits touched is then written once.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// A ledger in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    writer: Writer,
+    reader: Mutex<Connection>,
+    n_imported: u64,
+    /// Held for as long as this host has the ledger; `None` for maintenance beside a running host.
+    _host_lock: Option<File>,
+}
+
+/// Why a ledger file is not opened. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder is missing.
+    #[error("the folder of the ledger {path} does not exist: create it, or change --db-url")]
+    NoFolder {
+        /// The ledger file.
+        path: PathBuf,
+    },
+    /// Another host has it.
+    #[error(
+        "another openexec is running on the ledger {path}: stop it, or give this host a ledger of its own (--db-url)"
+    )]
+    InUse {
+        /// The ledger file.
+        path: PathBuf,
+    },
+    /// The file or its folder cannot be written.
+    #[error(
+        "cannot write the ledger {path} ({cause}): the file and its folder must be writable for this user, on a disk with space"
+    )]
+    NotWritable {
+        /// The ledger file.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+    /// Somebody holds a lock on the file.
+    #[error("the ledger {path} stayed locked by another program for {} s: close it and start again", BUSY_TIMEOUT.as_secs())]
+    Locked {
+        /// The ledger file.
+        path: PathBuf,
+    },
+    /// The file is not a database, or is damaged.
+    #[error(
+        "the ledger {path} is damaged or not a SQLite database ({cause}): restore it from a backup, or move it away to start a new ledger (which forgets every used nonce)"
+    )]
+    Damaged {
+        /// The ledger file.
+        path: PathBuf,
+        /// What SQLite said.
+        cause: String,
+    },
+    /// A database of another program.
+    #[error("{path} is the database of another program: name another file with --db-url")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A schema this build does not know.
+    #[error(
+        "the ledger {path} has schema version {found}, this openexec reads version {known}: run the openexec that wrote it, or a newer one"
+    )]
+    SchemaVersion {
+        /// The ledger file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The predecessor's table could not be imported.
+    #[error("the executions of openexec 0.1.10 in {path} could not be imported ({cause}); nothing was changed")]
+    Import {
+        /// The ledger file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+}
+
+impl SqliteLedger {
+    /// Opens or creates the ledger at `path` for a host, alone. A database of openexec 0.1.10 is extended in place and
+    /// its executions are imported.
+    ///
+    /// # Errors
+    /// `OpenError`, whose text says what to do. Nothing was changed then.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let lock = lock_for_host(path)?;
+        let mut connection = connect(path)?;
+        let n_imported = schema::prepare(&mut connection, path)?;
+        Self::start(path, connection, n_imported, Some(lock))
+    }
+
+    /// Opens an existing ledger for maintenance (`stats`, `erase`), also while a host is running on it.
+    ///
+    /// # Errors
+    /// `OpenError`, whose text says what to do.
+    pub fn open_for_maintenance(path: &Path) -> Result<Self, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::NotWritable { path: path.to_owned(), cause: "there is no such file".to_owned() });
+        }
+        let connection = connect(path)?;
+        schema::require_current(&connection, path)?;
+        Self::start(path, connection, 0, None)
+    }
+
+    fn start(path: &Path, writer: Connection, n_imported: u64, host_lock: Option<File>) -> Result<Self, OpenError> {
+        let not_writable = |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
+        Ok(Self {
+            reader: Mutex::new(connect(path)?),
+            writer: Writer::start(writer).map_err(not_writable)?,
+            n_imported,
+            _host_lock: host_lock,
+        })
+    }
+
+    /// How many executions of the predecessor were imported when this ledger was opened.
+    #[must_use]
+    pub fn n_imported(&self) -> u64 {
+        self.n_imported
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        read(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Folds the write-ahead log into the file and empties it, so that erased text is in neither. Where somebody holds
+    /// the log for too long, the next erasure does it.
+    fn truncate_log(&self) -> Result<(), LedgerError> {
+        self.read(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?))
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn reserve(&self, reserved: Reserved) -> Result<Claim, LedgerError> {
+        self.writer.write(move |connection| rows::reserve(connection, reserved))
+    }
+
+    fn seal(&self, sealed: &Sealed) -> Result<(), LedgerError> {
+        let sealed = sealed.clone();
+        self.writer.write(move |connection| rows::seal(connection, &sealed))
+    }
+
+    fn unsealed(&self) -> Result<Vec<Reservation>, LedgerError> {
+        self.read(rows::unsealed)
+    }
+
+    fn receipt(&self, exec_id: ExecId) -> Result<Option<Digest>, LedgerError> {
+        self.read(|connection| rows::receipt(connection, exec_id))
+    }
+
+    fn erase(&self, before: Timestamp, n_max: u32) -> Result<u64, LedgerError> {
+        let n_erased = self.writer.write(move |connection| rows::erase(connection, before, n_max))?;
+        if n_erased < u64::from(n_max) {
+            self.truncate_log()?; // the last step: nothing older is left
+        }
+        Ok(n_erased)
+    }
+
+    fn stats(&self) -> Result<Stats, LedgerError> {
+        self.read(rows::stats)
+    }
+
+    fn probe(&self) -> Result<(), LedgerError> {
+        self.writer.write(rows::probe)
+    }
+}
+
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// Takes the single-host lock: an advisory lock on a file beside the ledger. Not on the ledger itself, because closing
+/// any handle of that file would drop SQLite's own locks.
+fn lock_for_host(path: &Path) -> Result<File, OpenError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(OpenError::NoFolder { path: path.to_owned() });
+    }
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let not_writable = |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
+    let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(not_writable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(not_writable(error)),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| explain(error, path))?;
+    configure(&connection).map_err(|error| explain(error, path))?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Reading the version first makes a file that is not a database fail here, before anything is written to it.
+    connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    // Erased text is overwritten with zeros, not merely unlinked.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn explain(error: rusqlite::Error, path: &Path) -> OpenError {
+    let path = path.to_owned();
+    let cause = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path, cause },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked { path },
+        Some(_) | None => OpenError::NotWritable { path, cause },
+    }
+}

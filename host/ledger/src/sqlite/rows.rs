@@ -1,0 +1,332 @@
+//! Reading and writing rows. Every function runs inside a transaction that `group_commit` commits, or only reads.
+//!
+//! In scope: the SQL of the state machine.
+//! Out of scope: transactions, errors of the file.
+
+use openexec_core::digest::Digest;
+use openexec_core::names::{Action, Nonce, Tenant};
+use openexec_core::outcome::{Effect, Failure, FailureKind, Fault, JsonText, Outcome, Resources, Status};
+use openexec_core::registry::Limits;
+use openexec_core::request::ExecId;
+use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
+use openexec_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::import;
+use crate::{Claim, LedgerError, Stats};
+
+/// Claims the nonce with one conditional insert: the unique index decides every race.
+pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Claim, LedgerError> {
+    if let Some(claim) = import::claim(connection, &reserved)? {
+        return Ok(claim);
+    }
+    let n_inserted = connection
+        .prepare_cached(
+            "INSERT INTO execution (exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
+                 output_bytes_max, deadline_ms_max, reserved_at)
+             VALUES (:exec_id, :tenant, :nonce, :fingerprint, :action, :component, :fuel_max, :memory_bytes_max,
+                 :output_bytes_max, :deadline_ms_max, :reserved_at)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(named_params! {
+            ":exec_id": reserved.exec_id.as_bytes(),
+            ":tenant": reserved.tenant.as_str(),
+            ":nonce": reserved.nonce.as_str(),
+            ":fingerprint": reserved.fingerprint.as_bytes(),
+            ":action": reserved.action.as_str(),
+            ":component": reserved.component.as_bytes(),
+            ":fuel_max": integer(reserved.limits.fuel),
+            ":memory_bytes_max": integer(reserved.limits.memory_bytes),
+            ":output_bytes_max": integer(reserved.limits.output_bytes),
+            ":deadline_ms_max": integer(reserved.limits.deadline_ms),
+            ":reserved_at": integer(reserved.reserved_at.unix_ms()),
+        })?;
+    if n_inserted == 1 {
+        connection
+            .prepare_cached("INSERT INTO body (execution, payload) VALUES (?1, ?2)")?
+            .execute((connection.last_insert_rowid(), &*reserved.payload))?;
+        return Ok(Claim::Fresh(Reservation::made_durable(reserved)));
+    }
+    let held = connection
+        .prepare_cached("SELECT id, fingerprint FROM execution WHERE tenant = ?1 AND nonce = ?2")?
+        .query_row((reserved.tenant.as_str(), reserved.nonce.as_str()), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
+        })
+        .optional()?;
+    match held {
+        Some((id, fingerprint)) if fingerprint == *reserved.fingerprint.as_bytes() => held_by_same(connection, id, reserved),
+        Some(_) => Ok(Claim::Taken),
+        None => Err(LedgerError::Broken(format!("{} exists under another nonce", reserved.exec_id))),
+    }
+}
+
+/// What the same request finds: its own earlier execution.
+pub(super) fn held_by_same(connection: &Connection, id: i64, reserved: Reserved) -> Result<Claim, LedgerError> {
+    let row = connection
+        .prepare_cached(&format!("{SELECT} WHERE id = ?1"))?
+        .query_row([id], KeptRow::read)?;
+    match row.status()? {
+        None => Ok(Claim::Unsealed(Reservation::made_durable(row.reserved()?))),
+        Some(status) => row.claim(connection, status, reserved.action),
+    }
+}
+
+/// Keeps the outcome of a reservation.
+pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<(), LedgerError> {
+    let fault = match &sealed.outcome {
+        Outcome::Faulted(fault) => Some(fault.as_str()),
+        Outcome::Succeeded { .. } | Outcome::Failed(_) | Outcome::Interrupted => None,
+    };
+    let id: Option<i64> = connection
+        .prepare_cached(
+            "UPDATE execution SET state = :state, fault = :fault, fuel = :fuel, memory_bytes = :memory_bytes,
+                 receipt = :receipt, sealed_at = :sealed_at
+             WHERE exec_id = :exec_id AND state = 'reserved' RETURNING id",
+        )?
+        .query_row(
+            named_params! {
+                ":state": sealed.outcome.status().as_str(),
+                ":fault": fault,
+                ":fuel": integer(sealed.resources.fuel),
+                ":memory_bytes": integer(sealed.resources.memory_bytes),
+                ":receipt": sealed.receipt.as_bytes(),
+                ":sealed_at": integer(sealed.sealed_at.unix_ms()),
+                ":exec_id": sealed.exec_id.as_bytes(),
+            },
+            |row| row.get(0),
+        )
+        .optional()?;
+    let id = id.ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
+    match &sealed.outcome {
+        Outcome::Succeeded { result, effects } => {
+            connection
+                .prepare_cached("UPDATE body SET result = ?2 WHERE execution = ?1")?
+                .execute((id, result.as_str()))?;
+            for (position, effect) in (0_i64..).zip(effects) {
+                connection
+                    .prepare_cached("INSERT INTO outbox (execution, position, kind, body) VALUES (?1, ?2, ?3, ?4)")?
+                    .execute((id, position, &effect.kind, effect.body.as_str()))?;
+            }
+        }
+        Outcome::Failed(failure) => {
+            connection
+                .prepare_cached("UPDATE body SET failure_kind = ?2, failure_text = ?3 WHERE execution = ?1")?
+                .execute((id, failure.kind.as_str(), &failure.text))?;
+        }
+        Outcome::Faulted(_) | Outcome::Interrupted => {}
+    }
+    Ok(())
+}
+
+/// Reservations without a seal.
+pub(super) fn unsealed(connection: &Connection) -> Result<Vec<Reservation>, LedgerError> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE state = 'reserved' ORDER BY id"))?;
+    let rows = statement.query_map([], KeptRow::read)?;
+    rows.map(|row| Ok(Reservation::made_durable(row?.reserved()?))).collect()
+}
+
+/// The receipt of a sealed execution.
+pub(super) fn receipt(connection: &Connection, exec_id: ExecId) -> Result<Option<Digest>, LedgerError> {
+    let receipt: Option<Option<[u8; 32]>> = connection
+        .prepare_cached("SELECT receipt FROM execution WHERE exec_id = ?1")?
+        .query_row([exec_id.as_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(receipt.flatten().map(Digest::from_bytes))
+}
+
+/// Erases bodies from the old end. Rows are numbered in order of reservation, so the walk stops at the first young one.
+pub(super) fn erase(connection: &Connection, before: Timestamp, n_max: u32) -> Result<u64, LedgerError> {
+    let mut oldest = connection.prepare_cached(
+        "SELECT body.execution, execution.reserved_at, execution.state = 'reserved'
+         FROM body JOIN execution ON execution.id = body.execution ORDER BY body.execution",
+    )?;
+    let mut ids = Vec::new();
+    let mut rows = oldest.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, reserved_at, is_unsealed): (i64, i64, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if natural(reserved_at)? >= before.unix_ms() || ids.len() as u64 == u64::from(n_max) {
+            break;
+        }
+        if !is_unsealed {
+            ids.push(id);
+        }
+    }
+    drop(rows);
+    for id in &ids {
+        connection.prepare_cached("DELETE FROM outbox WHERE execution = ?1")?.execute([id])?;
+        connection.prepare_cached("DELETE FROM body WHERE execution = ?1")?.execute([id])?;
+    }
+    import::erase(connection, before)?;
+    Ok(ids.len() as u64)
+}
+
+/// Counts executions by state.
+pub(super) fn stats(connection: &Connection) -> Result<Stats, LedgerError> {
+    let mut stats = Stats::default();
+    let mut statement = connection.prepare("SELECT state, count(*) FROM execution GROUP BY state")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (state, n): (String, i64) = (row.get(0)?, row.get(1)?);
+        stats.count(parse_state(&state)?, natural(n)?);
+    }
+    let n_bodies: i64 = connection.query_row("SELECT count(*) FROM body", [], |row| row.get(0))?;
+    let n_all = stats.n_reserved + stats.n_succeeded + stats.n_failed + stats.n_faulted + stats.n_interrupted;
+    stats.n_erased = n_all.saturating_sub(natural(n_bodies)?);
+    Ok(stats)
+}
+
+/// Writes a page and leaves no trace, so that a full disk or a read-only file shows.
+pub(super) fn probe(connection: &Connection) -> Result<(), LedgerError> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    connection.pragma_update(None, "user_version", version)?;
+    Ok(())
+}
+
+const SELECT: &str = "SELECT id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
+    output_bytes_max, deadline_ms_max, reserved_at, state, fault, fuel, memory_bytes, receipt, sealed_at, payload,
+    result, failure_kind, failure_text
+    FROM execution LEFT JOIN body ON body.execution = execution.id";
+
+/// One execution with its body, as the database spells it.
+struct KeptRow {
+    id: i64,
+    exec_id: [u8; 16],
+    tenant: String,
+    nonce: String,
+    fingerprint: [u8; 32],
+    action: String,
+    component: [u8; 32],
+    limits: [i64; 4],
+    reserved_at: i64,
+    state: String,
+    fault: Option<String>,
+    fuel: Option<i64>,
+    memory_bytes: Option<i64>,
+    receipt: Option<[u8; 32]>,
+    sealed_at: Option<i64>,
+    payload: Option<String>,
+    result: Option<String>,
+    failure_kind: Option<String>,
+    failure_text: Option<String>,
+}
+
+impl KeptRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            exec_id: row.get("exec_id")?,
+            tenant: row.get("tenant")?,
+            nonce: row.get("nonce")?,
+            fingerprint: row.get("fingerprint")?,
+            action: row.get("action")?,
+            component: row.get("component")?,
+            limits: [
+                row.get("fuel_max")?,
+                row.get("memory_bytes_max")?,
+                row.get("output_bytes_max")?,
+                row.get("deadline_ms_max")?,
+            ],
+            reserved_at: row.get("reserved_at")?,
+            state: row.get("state")?,
+            fault: row.get("fault")?,
+            fuel: row.get("fuel")?,
+            memory_bytes: row.get("memory_bytes")?,
+            receipt: row.get("receipt")?,
+            sealed_at: row.get("sealed_at")?,
+            payload: row.get("payload")?,
+            result: row.get("result")?,
+            failure_kind: row.get("failure_kind")?,
+            failure_text: row.get("failure_text")?,
+        })
+    }
+
+    fn status(&self) -> Result<Option<Status>, LedgerError> {
+        parse_state(&self.state)
+    }
+
+    fn reserved(self) -> Result<Reserved, LedgerError> {
+        let id = self.id;
+        let [fuel, memory_bytes, output_bytes, deadline_ms] = self.limits;
+        Ok(Reserved {
+            exec_id: ExecId::from_bytes(self.exec_id),
+            fingerprint: Digest::from_bytes(self.fingerprint),
+            tenant: Tenant::parse(&self.tenant).map_err(|_| broken(id, "tenant"))?,
+            action: Action::parse(&self.action).map_err(|_| broken(id, "action"))?,
+            nonce: Nonce::parse(&self.nonce).map_err(|_| broken(id, "nonce"))?,
+            payload: self.payload.ok_or_else(|| broken(id, "payload"))?.into(),
+            component: Digest::from_bytes(self.component),
+            limits: Limits {
+                fuel: natural(fuel)?,
+                memory_bytes: natural(memory_bytes)?,
+                output_bytes: natural(output_bytes)?,
+                deadline_ms: natural(deadline_ms)?,
+            },
+            reserved_at: Timestamp::from_unix_ms(natural(self.reserved_at)?),
+        })
+    }
+
+    /// The finished execution, or its tombstone. `action` is the caller's, which the fingerprint has shown to be equal.
+    fn claim(self, connection: &Connection, status: Status, action: Action) -> Result<Claim, LedgerError> {
+        let id = self.id;
+        let exec_id = ExecId::from_bytes(self.exec_id);
+        let receipt = Digest::from_bytes(self.receipt.ok_or_else(|| broken(id, "receipt"))?);
+        let fault = match self.fault.as_deref() {
+            Some(word) => Some(Fault::parse(word).ok_or_else(|| broken(id, "fault"))?),
+            None => None,
+        };
+        if self.payload.is_none() {
+            return Ok(Claim::Erased(Tombstone { exec_id, action, status, fault, receipt }));
+        }
+        let outcome = match status {
+            Status::Succeeded => Outcome::Succeeded {
+                result: JsonText::kept(self.result.ok_or_else(|| broken(id, "result"))?),
+                effects: effects(connection, id)?,
+            },
+            Status::Failed => Outcome::Failed(Failure {
+                kind: self.failure_kind.as_deref().and_then(FailureKind::parse).ok_or_else(|| broken(id, "failure_kind"))?,
+                text: self.failure_text.ok_or_else(|| broken(id, "failure_text"))?,
+            }),
+            Status::Faulted => Outcome::Faulted(fault.ok_or_else(|| broken(id, "fault"))?),
+            Status::Interrupted => Outcome::Interrupted,
+        };
+        Ok(Claim::Sealed(Sealed {
+            exec_id,
+            action,
+            outcome,
+            resources: Resources {
+                fuel: natural(self.fuel.unwrap_or_default())?,
+                memory_bytes: natural(self.memory_bytes.unwrap_or_default())?,
+            },
+            receipt,
+            sealed_at: Timestamp::from_unix_ms(natural(self.sealed_at.unwrap_or_default())?),
+        }))
+    }
+}
+
+fn effects(connection: &Connection, id: i64) -> Result<Vec<Effect>, LedgerError> {
+    let mut statement =
+        connection.prepare_cached("SELECT kind, body FROM outbox WHERE execution = ?1 ORDER BY position")?;
+    let rows = statement.query_map([id], |row| Ok(Effect { kind: row.get(0)?, body: JsonText::kept(row.get(1)?) }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn parse_state(word: &str) -> Result<Option<Status>, LedgerError> {
+    match Status::parse(word) {
+        Some(status) => Ok(Some(status)),
+        None if word == "reserved" => Ok(None),
+        None => Err(LedgerError::Broken("a state that does not exist".to_owned())),
+    }
+}
+
+fn broken(id: i64, column: &str) -> LedgerError {
+    LedgerError::Broken(format!("execution {id}, {column}"))
+}
+
+/// Every number that is kept has a bound far below 2^63 (`core::limits`, `Timestamp`).
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn natural(number: i64) -> Result<u64, LedgerError> {
+    u64::try_from(number).map_err(|_| LedgerError::Broken("a negative count".to_owned()))
+}

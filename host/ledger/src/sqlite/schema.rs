@@ -1,0 +1,120 @@
+//! The tables, and whose file this is.
+//!
+//! In scope: creating the schema, recognising our own files, the predecessor's, and everybody else's.
+//! Out of scope: rows.
+//!
+//! | table | holds | erased |
+//! |---|---|---|
+//! | `execution` | identity, state, resources and receipt of every execution: the tombstone | never |
+//! | `body` | payload, result, refusal text | by `erase` |
+//! | `outbox` | effects | by `erase` |
+//!
+//! Rows of `execution` are numbered in order of reservation, so bodies are written and erased from one end.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{OpenError, explain, import};
+
+/// Marks the file as ours (`PRAGMA application_id`): "OEXL".
+const APPLICATION_ID: i64 = 0x4f45_584c;
+
+/// The schema below (`PRAGMA user_version`). A change of the schema is a new number and a migration.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE execution (
+    id               INTEGER PRIMARY KEY,
+    exec_id          BLOB NOT NULL UNIQUE CHECK (length(exec_id) = 16),
+    tenant           TEXT NOT NULL, -- empty: imported from 0.1.10, whose nonces were shared by all tenants
+    nonce            TEXT NOT NULL,
+    fingerprint      BLOB NOT NULL CHECK (length(fingerprint) = 32),
+    action           TEXT NOT NULL,
+    component        BLOB NOT NULL CHECK (length(component) = 32),
+    fuel_max         INTEGER NOT NULL,
+    memory_bytes_max INTEGER NOT NULL,
+    output_bytes_max INTEGER NOT NULL,
+    deadline_ms_max  INTEGER NOT NULL,
+    reserved_at      INTEGER NOT NULL, -- ms since the Unix epoch
+    state            TEXT NOT NULL DEFAULT 'reserved'
+                     CHECK (state IN ('reserved', 'succeeded', 'failed', 'faulted', 'interrupted')),
+    fault            TEXT CHECK ((fault IS NULL) = (state <> 'faulted')),
+    fuel             INTEGER,
+    memory_bytes     INTEGER,
+    receipt          BLOB CHECK (length(receipt) = 32),
+    sealed_at        INTEGER, -- ms since the Unix epoch
+    CHECK ((state = 'reserved') = (sealed_at IS NULL)),
+    CHECK ((state = 'reserved') = (receipt IS NULL)),
+    UNIQUE (tenant, nonce)
+) STRICT;
+CREATE INDEX unsealed ON execution (id) WHERE state = 'reserved';
+CREATE TABLE body (
+    execution    INTEGER PRIMARY KEY REFERENCES execution (id),
+    payload      TEXT NOT NULL,
+    result       TEXT,
+    failure_kind TEXT,
+    failure_text TEXT
+) STRICT;
+CREATE TABLE outbox (
+    execution INTEGER NOT NULL REFERENCES execution (id),
+    position  INTEGER NOT NULL,
+    kind      TEXT NOT NULL,
+    body      TEXT NOT NULL,
+    PRIMARY KEY (execution, position)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Whose file it is.
+enum Owner {
+    Nobody,
+    Predecessor,
+    Us { version: i64 },
+    Somebody,
+}
+
+fn owner(connection: &Connection) -> rusqlite::Result<Owner> {
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    if number("application_id")? == APPLICATION_ID {
+        return Ok(Owner::Us { version: number("user_version")? });
+    }
+    let n_tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match n_tables {
+        0 => Owner::Nobody,
+        _ if import::is_predecessor(connection)? => Owner::Predecessor,
+        _ => Owner::Somebody,
+    })
+}
+
+/// Makes the file a ledger of the current version; returns how many executions were imported from the predecessor.
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<u64, OpenError> {
+    match owner(connection).map_err(|error| explain(error, path))? {
+        Owner::Us { .. } => require_current(connection, path).map(|()| 0),
+        Owner::Somebody => Err(OpenError::Foreign { path: path.to_owned() }),
+        Owner::Nobody => create(connection, |_| Ok(0)).map_err(|error| explain(error, path)),
+        Owner::Predecessor => create(connection, import::import)
+            .map_err(|error| OpenError::Import { path: path.to_owned(), cause: error.to_string() }),
+    }
+}
+
+/// Refuses a file that is not a ledger of the current version.
+pub(super) fn require_current(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    match owner(connection).map_err(|error| explain(error, path))? {
+        Owner::Us { version: SCHEMA_VERSION } => Ok(()),
+        Owner::Us { version } => {
+            Err(OpenError::SchemaVersion { path: path.to_owned(), found: version, known: SCHEMA_VERSION })
+        }
+        Owner::Nobody | Owner::Predecessor | Owner::Somebody => Err(OpenError::Foreign { path: path.to_owned() }),
+    }
+}
+
+/// Creates the tables and fills them, all or nothing.
+fn create(connection: &mut Connection, fill: fn(&Connection) -> rusqlite::Result<u64>) -> rusqlite::Result<u64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(SCHEMA)?;
+    let n_filled = fill(&transaction)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()?;
+    Ok(n_filled)
+}

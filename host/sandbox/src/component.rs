@@ -1,0 +1,122 @@
+//! From bytes to a handler: three types, each of which proves that a step was taken.
+//!
+//! In scope: `ComponentFile` (bytes, not trusted) → `PinnedComponent` (the bytes the registry names) → `LinkedHandler`
+//! (the only type that can run).
+//! Out of scope: reading files (`cli`), running (`run`).
+
+use openexec_core::digest::Digest;
+use openexec_core::names::Action;
+use openexec_core::registry::{Limits, Pin, Profile};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use crate::run::RunState;
+use crate::{StartError, engine};
+
+/// The contract, generated from `wit/handler.wit`.
+pub(crate) mod contract {
+    wasmtime::component::bindgen!({ path: "../../wit", world: "handler" });
+}
+
+use contract::HandlerPre;
+
+/// Size of a Wasm page.
+const PAGE_BYTES: u64 = 64 * 1024;
+
+/// A component as it was read, for one action. Not trusted.
+#[derive(Debug)]
+pub struct ComponentFile {
+    /// The action that pins it.
+    pub action: Action,
+    /// What the registry says.
+    pub pin: Pin,
+    /// Where the bytes came from, for error texts.
+    pub path: String,
+    /// The file, whole.
+    pub bytes: Vec<u8>,
+}
+
+/// The bytes the registry names.
+pub(crate) struct PinnedComponent(ComponentFile);
+
+/// A component that can run: checked, compiled, linked.
+pub(crate) struct LinkedHandler {
+    pub(crate) pre: HandlerPre<RunState>,
+    digest: Digest,
+    limits: Limits,
+}
+
+impl ComponentFile {
+    /// Compares the digest of the very bytes that will be compiled.
+    pub(crate) fn check(self) -> Result<PinnedComponent, StartError> {
+        let found = Digest::of(&self.bytes);
+        if found == self.pin.digest {
+            return Ok(PinnedComponent(self));
+        }
+        Err(StartError::DigestMismatch { path: self.path, action: self.action, pinned: self.pin.digest, found })
+    }
+}
+
+impl PinnedComponent {
+    /// Compiles and links, and refuses what could never run.
+    pub(crate) fn link(self, engine: &Engine) -> Result<LinkedHandler, StartError> {
+        let ComponentFile { pin, path, bytes, action: _ } = self.0;
+        let path = || path.clone();
+        if bytes.starts_with(b"\0asm\x01\0\0\0") {
+            return Err(StartError::CoreModule { path: path() });
+        }
+        let component = Component::from_binary(engine, &bytes)
+            .map_err(|error| StartError::NotAcceptable { path: path(), cause: format!("{error:#}") })?;
+        let imports: Vec<_> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+        let linker = match pin.profile {
+            Profile::Pure if imports.is_empty() => Linker::new(engine), // nothing is ever added to it
+            Profile::Pure => return Err(StartError::Imports { path: path(), imports: imports.join(", ") }),
+        };
+        require_room(&component, &pin.limits, path())?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .and_then(HandlerPre::new)
+            .map_err(|error| StartError::NotAHandler { path: path(), cause: format!("{error:#}") })?;
+        Ok(LinkedHandler { pre, digest: pin.digest, limits: pin.limits })
+    }
+}
+
+/// A component that cannot even be instantiated within its pin or the pool is refused now, not at every call.
+fn require_room(component: &Component, limits: &Limits, path: String) -> Result<(), StartError> {
+    let Some(needs) = component.resources_required() else {
+        return Err(StartError::NotAcceptable { path, cause: "it instantiates imported modules".to_owned() });
+    };
+    let pool = "the pool of this host allows";
+    let rebuild = "build the component with fewer";
+    let checks = [
+        ("linear memories:", u64::from(needs.num_memories), pool, u64::from(engine::MEMORIES_MAX), rebuild),
+        ("tables:", u64::from(needs.num_tables), pool, u64::from(engine::TABLES_MAX), rebuild),
+        (
+            "table elements:",
+            needs.max_initial_table_size.unwrap_or_default(),
+            pool,
+            engine::TABLE_ELEMENTS_MAX as u64,
+            rebuild,
+        ),
+        (
+            "bytes of memory to start with:",
+            needs.max_initial_memory_size.unwrap_or_default().saturating_mul(PAGE_BYTES),
+            "its pin allows",
+            limits.memory_bytes,
+            "raise memory_bytes in its [action.NAME.limits]",
+        ),
+    ];
+    match checks.into_iter().find(|(_, needed, _, allowed, _)| needed > allowed) {
+        None => Ok(()),
+        Some((what, needed, limit, allowed, remedy)) => {
+            Err(StartError::TooLarge { path, what, needed, limit, allowed, remedy })
+        }
+    }
+}
+
+impl LinkedHandler {
+    /// Whether a reservation made with this digest and these limits may still run here.
+    pub(crate) fn is_pinned_as(&self, component: Digest, reserved: &Limits) -> bool {
+        self.digest == component && reserved.within(&self.limits)
+    }
+}

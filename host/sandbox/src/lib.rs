@@ -1,0 +1,204 @@
+//! The sandbox: runs a pinned component, once, under limits, with no authority at all.
+//!
+//! In scope: engine settings (`engine`), pins becoming handlers (`component`), one run (`run`), the clock below the
+//! deadline (`ticker`).
+//! Out of scope: which request may run (`openexec-core`), whether it already ran (`openexec-ledger`).
+//!
+//! Invariants
+//! - A component is compiled and linked before the first run; none is loaded after `Sandbox::start`.
+//! - A run gets a fresh store and a fresh instance, and both are dropped before the answer is used.
+//! - The linker is empty: a component that imports anything is refused at start.
+//! - `run` takes a `Reservation`. There is no other way to call a handler.
+
+mod component;
+mod engine;
+mod run;
+mod ticker;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use openexec_core::digest::Digest;
+use openexec_core::names::Action;
+use openexec_core::outcome::{Outcome, Resources, Run};
+use openexec_core::reservation::Reservation;
+use wasmtime::Engine;
+
+pub use component::ComponentFile;
+use component::LinkedHandler;
+use ticker::Ticker;
+
+/// Everything that can run.
+pub struct Sandbox {
+    handlers: BTreeMap<Action, LinkedHandler>,
+    engine: Engine,
+    settings: Settings,
+    ticker: Ticker,
+}
+
+/// What the sandbox depends on besides the components.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Most runs at once. Each has a slot in the pool; the caller starts no more than this.
+    pub n_slots: u32,
+}
+
+/// Why the sandbox does not start. The text names the file and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The bytes are not the pinned ones.
+    #[error(
+        "{path}: SHA-256 is {found}, but action '{action}' pins {pinned}: restore the pinned file, or pin the new one if you mean to run it"
+    )]
+    DigestMismatch {
+        /// The file.
+        path: String,
+        /// The action that pins it.
+        action: Action,
+        /// In the registry.
+        pinned: Digest,
+        /// Of the file.
+        found: Digest,
+    },
+    /// A core module.
+    #[error("{path}: a core WebAssembly module, not a component: encode it with `wasm-tools component new`")]
+    CoreModule {
+        /// The file.
+        path: String,
+    },
+    /// Does not compile under the engine's settings.
+    #[error("{path}: not an acceptable component: {cause}")]
+    NotAcceptable {
+        /// The file.
+        path: String,
+        /// What the compiler said.
+        cause: String,
+    },
+    /// Imports something.
+    #[error(
+        "{path}: imports {imports}: the profile 'pure' links nothing at all; build the handler so that it imports nothing (take time from `issued-at`, ids from `exec-id`)"
+    )]
+    Imports {
+        /// The file.
+        path: String,
+        /// What, comma-separated.
+        imports: String,
+    },
+    /// Does not export the contract.
+    #[error(
+        "{path}: does not export the interface openexec:handler/guest@1.0.0 as wit/handler.wit defines it ({cause}): build it against that file"
+    )]
+    NotAHandler {
+        /// The file.
+        path: String,
+        /// What differs.
+        cause: String,
+    },
+    /// Cannot start within its pin or within the pool.
+    #[error("{path}: needs {what} {needed}, and {limit} {allowed}: {remedy}")]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// Of what.
+        what: &'static str,
+        /// How much it needs.
+        needed: u64,
+        /// Which limit.
+        limit: &'static str,
+        /// How much that allows.
+        allowed: u64,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The engine could not be made.
+    #[error(
+        "the WebAssembly engine cannot be set up ({cause}): the pool reserves {reserved_gib} GiB of address space; raise `ulimit -v`, or lower --concurrency"
+    )]
+    Engine {
+        /// What wasmtime said.
+        cause: String,
+        /// Address space the pool asks for.
+        reserved_gib: u64,
+    },
+    /// Deadlines would not be kept.
+    #[error("the deadline clock does not move: an endless loop was not stopped within {0} s; is this machine stalled?")]
+    Ticker(u64),
+    /// The system refused a thread.
+    #[error("the deadline clock cannot be started: {0}")]
+    TickerThread(std::io::Error),
+}
+
+/// The host, not the handler, could not go on. Nothing came of the run, and it may be repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("the sandbox could not run: {0}")]
+pub struct SandboxError(pub(crate) String);
+
+impl Sandbox {
+    /// Checks, compiles and links every component, starts the deadline clock and proves that it moves.
+    ///
+    /// # Errors
+    /// `StartError` for the first thing that is not as it must be.
+    pub fn start(components: Vec<ComponentFile>, settings: Settings) -> Result<Self, StartError> {
+        let memory_bytes_max = components.iter().map(|file| file.pin.limits.memory_bytes).max().unwrap_or_default();
+        let engine = engine::engine(settings.n_slots, memory_bytes_max)?;
+        let ticker = Ticker::start(&engine).map_err(StartError::TickerThread)?;
+        ticker.prove_it_moves(&engine)?;
+        let mut handlers = BTreeMap::new();
+        for file in components {
+            let action = file.action.clone();
+            handlers.insert(action, file.check()?.link(&engine)?);
+        }
+        Ok(Self { handlers, engine, settings, ticker })
+    }
+
+    /// Runs a reserved request to its end. Blocks the thread for at most the deadline of its pin.
+    ///
+    /// A reservation whose component is no longer pinned, or whose limits the pin no longer allows, is `Interrupted`.
+    ///
+    /// # Errors
+    /// `SandboxError` when the host could not run it; the reservation stays as it is.
+    pub fn run(&self, reservation: &Reservation) -> Result<Run, SandboxError> {
+        let facts = reservation.facts();
+        match self.handlers.get(&facts.action) {
+            Some(handler) if handler.is_pinned_as(facts.component, &facts.limits) => handler.run(&self.engine, facts),
+            Some(_) | None => Ok(Run { outcome: Outcome::Interrupted, resources: Resources::default() }),
+        }
+    }
+
+    /// Most runs at once.
+    #[must_use]
+    pub fn n_slots(&self) -> u32 {
+        self.settings.n_slots
+    }
+
+    /// Whether the deadline clock has moved lately.
+    #[must_use]
+    pub fn deadlines_are_kept(&self) -> bool {
+        self.ticker.has_moved_lately()
+    }
+
+    /// Identity of the engine: its version and every setting that can change an outcome.
+    #[must_use]
+    pub fn engine_digest() -> Digest {
+        engine::digest()
+    }
+
+    /// The engine's name and version.
+    #[must_use]
+    pub fn engine_version() -> &'static str {
+        engine::VERSION
+    }
+
+    /// Whether freed memory is reset by asking the kernel what changed (see `engine`).
+    #[must_use]
+    pub fn resets_by_page_map() -> bool {
+        engine::memory_cannot_be_swapped()
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("actions", &self.handlers.keys()).finish_non_exhaustive()
+    }
+}
+

@@ -1,0 +1,179 @@
+//! One run: a fresh store, limits, one call, and the name of what stopped it.
+//!
+//! In scope: limits of a run, calling `handle`, telling faults apart.
+//! Out of scope: whether an answer's text is acceptable (`core::outcome`).
+
+use openexec_core::limits::{EFFECT_BODY_BYTES_MAX, EFFECT_KIND_BYTES_MAX, EFFECTS_MAX};
+use openexec_core::outcome::{Failure, FailureKind, Fault, Outcome, Resources, Run};
+use openexec_core::reservation::Reserved;
+use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
+
+use crate::SandboxError;
+use crate::component::LinkedHandler;
+use crate::component::contract::exports::openexec::handler::guest;
+use crate::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use crate::ticker::TICK;
+
+/// Bytes that a handler may hand over besides its result: all effects at their largest. A longer refusal text than
+/// is kept must still fit, because it is cut, not punished.
+const HANDED_OVER_BYTES_MAX: usize = 2 * EFFECTS_MAX * (EFFECT_BODY_BYTES_MAX + EFFECT_KIND_BYTES_MAX);
+
+/// What wasmtime says when a handler hands over more than allowed. It has no type for it that we could name;
+/// `tests/suite/hostile.rs` fails if the words change.
+const HANDED_OVER_TOO_MUCH: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// All that a store holds: the memory account of one run, and no capability.
+pub(crate) struct RunState {
+    memory_bytes: u64,
+    memory_bytes_peak: u64,
+    memory_bytes_max: u64,
+    table_elements: usize,
+}
+
+/// The handler asked for more memory or table elements than it may have.
+#[derive(Debug, thiserror::Error)]
+#[error("beyond the memory of the pin")]
+struct BeyondMemory;
+
+impl RunState {
+    fn with_no_capabilities(memory_bytes_max: u64) -> Self {
+        Self { memory_bytes: 0, memory_bytes_peak: 0, memory_bytes_max, table_elements: 0 }
+    }
+}
+
+/// Sums over all memories of the component, and traps: a `-1` from `memory.grow` would let the handler take another
+/// path, depending on the limit.
+impl ResourceLimiter for RunState {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let added = desired.saturating_sub(current) as u64;
+        let total = self.memory_bytes.saturating_add(added);
+        if total > self.memory_bytes_max {
+            return Err(BeyondMemory.into());
+        }
+        self.memory_bytes = total;
+        self.memory_bytes_peak = self.memory_bytes_peak.max(total);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.table_elements = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if self.table_elements > TABLE_ELEMENTS_MAX * TABLES_MAX as usize || desired > TABLE_ELEMENTS_MAX {
+            return Err(BeyondMemory.into());
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX as usize
+    }
+}
+
+impl LinkedHandler {
+    /// Calls `handle` in a fresh instance.
+    pub(crate) fn run(&self, engine: &Engine, facts: &Reserved) -> Result<Run, SandboxError> {
+        let limits = &facts.limits;
+        let request = guest::Request {
+            action: facts.action.to_string(),
+            payload: facts.payload.to_string(),
+            exec_id: facts.exec_id.to_string(),
+            tenant: facts.tenant.to_string(),
+            nonce: facts.nonce.to_string(),
+            issued_at: facts.reserved_at.unix_ms(),
+        };
+        let mut store = Store::new(engine, RunState::with_no_capabilities(limits.memory_bytes));
+        store.limiter(|state| state);
+        let output_bytes_max = usize::try_from(limits.output_bytes).unwrap_or(usize::MAX);
+        store.set_hostcall_fuel(HANDED_OVER_BYTES_MAX.saturating_add(output_bytes_max));
+        store.set_fuel(limits.fuel).map_err(host_error)?;
+        // Last, so that no preparation counts against the handler. One tick more, because the current one has begun.
+        store.set_epoch_deadline(limits.deadline_ms.div_ceil(millis(TICK)) + 1);
+
+        let outcome = match self.call(&mut store, &request) {
+            Ok(Ok(guest::Outcome { output, effects })) => {
+                let effects = effects.into_iter().map(|effect| (effect.kind, effect.body)).collect();
+                Outcome::accept(&output, effects, limits.output_bytes)
+            }
+            Ok(Err(failure)) => Outcome::Failed(no(failure)),
+            Err(Stop::Handler(fault)) => Outcome::Faulted(fault),
+            Err(Stop::Host(error)) => return Err(error),
+        };
+        let fuel_left = store.get_fuel().map_err(host_error)?;
+        let resources = Resources {
+            fuel: limits.fuel.saturating_sub(fuel_left),
+            memory_bytes: store.data().memory_bytes_peak,
+        };
+        Ok(Run { outcome, resources })
+    }
+
+    fn call(
+        &self,
+        store: &mut Store<RunState>,
+        request: &guest::Request,
+    ) -> Result<Result<guest::Outcome, guest::Failure>, Stop> {
+        let handler = self.pre.instantiate(&mut *store).map_err(|error| match fault(&error) {
+            Some(fault) => Stop::Handler(fault),
+            None => Stop::Host(host_error(error)),
+        })?;
+        handler
+            .openexec_handler_guest()
+            .call_handle(store, request)
+            .map_err(|error| Stop::Handler(fault(&error).unwrap_or_else(|| unacceptable(&error))))
+    }
+}
+
+/// Who is to blame that there is no answer.
+enum Stop {
+    Handler(Fault),
+    Host(SandboxError),
+}
+
+/// The fault, if it was the handler that was stopped.
+fn fault(error: &wasmtime::Error) -> Option<Fault> {
+    if error.is::<BeyondMemory>() {
+        return Some(Fault::OutOfMemory);
+    }
+    let trap = error.downcast_ref::<Trap>()?;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of traps is wasmtime's and open")]
+    Some(match trap {
+        Trap::OutOfFuel => Fault::OutOfFuel,
+        Trap::Interrupt => Fault::Deadline,
+        Trap::StackOverflow => Fault::StackOverflow,
+        _ => Fault::Trap,
+    })
+}
+
+/// An answer that could not be taken over: too large, or not of the declared type.
+fn unacceptable(error: &wasmtime::Error) -> Fault {
+    if error.root_cause().to_string().contains(HANDED_OVER_TOO_MUCH) {
+        Fault::OutputTooLarge
+    } else {
+        Fault::OutputInvalid
+    }
+}
+
+fn no(failure: guest::Failure) -> Failure {
+    match failure {
+        guest::Failure::InvalidPayload(text) => Failure::new(FailureKind::InvalidPayload, text),
+        guest::Failure::Rejected(text) => Failure::new(FailureKind::Rejected, text),
+        guest::Failure::Internal(text) => Failure::new(FailureKind::Internal, text),
+    }
+}
+
+fn host_error(error: wasmtime::Error) -> SandboxError {
+    match error.downcast_ref::<PoolConcurrencyLimitError>() {
+        Some(limit) => SandboxError(format!("more runs than slots: {limit}")),
+        None => SandboxError(format!("{error:#}")),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,103 @@
+//! The clock below the deadlines: one thread that counts epochs.
+//!
+//! In scope: counting, and proving at start that counting stops a handler.
+//! Out of scope: how many epochs a run gets (`run`).
+//!
+//! A deadline that is set but never checked is the classic way to have no deadline. So the host starts only after an
+//! endless loop was stopped by this very clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::thread;
+
+use wasmtime::{Engine, Instance, Module, Store};
+
+use crate::StartError;
+
+/// Time between two epochs: how far a deadline may be overrun.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// How long the endless loop may take to be stopped. Far above one tick, so that a busy machine still starts.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `(module (func (export "f") (loop (br 0))))`
+const ENDLESS_LOOP: &[u8] = &[
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, // magic, version
+    0x01, 0x04, 0x01, 0x60, 0x00, 0x00, // type section: () -> ()
+    0x03, 0x02, 0x01, 0x00, // function section: one function of type 0
+    0x07, 0x05, 0x01, 0x01, 0x66, 0x00, 0x00, // export section: "f" is function 0
+    0x0a, 0x09, 0x01, 0x07, 0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x0b, // code section: loop br 0 end end
+];
+
+/// The counting thread. Ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    started: Instant,
+    last_tick_ms: Arc<AtomicU64>,
+}
+
+impl Ticker {
+    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+        let (stop, stopped) = channel::<()>();
+        let started = Instant::now();
+        let last_tick_ms = Arc::new(AtomicU64::new(0));
+        let (engine, ticked) = (engine.weak(), last_tick_ms.clone());
+        let thread = thread::Builder::new().name("deadlines".to_owned()).spawn(move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let Some(engine) = engine.upgrade() else { return };
+                engine.increment_epoch();
+                ticked.store(millis_since(started), Ordering::Relaxed);
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread), started, last_tick_ms })
+    }
+
+    /// Runs an endless loop with a deadline of two ticks and fuel without end.
+    pub(crate) fn prove_it_moves(&self, engine: &Engine) -> Result<(), StartError> {
+        let (report, reported) = channel();
+        let engine = engine.clone();
+        // On a thread of its own: if the clock stands still, that thread never comes back, and the host does not start.
+        thread::Builder::new()
+            .name("deadline-proof".to_owned())
+            .spawn(move || report.send(run_endless_loop(&engine)))
+            .map_err(StartError::TickerThread)?;
+        match reported.recv_timeout(PROOF_TIMEOUT) {
+            Ok(Some(wasmtime::Trap::Interrupt)) => Ok(()),
+            Ok(_) | Err(_) => Err(StartError::Ticker(PROOF_TIMEOUT.as_secs())),
+        }
+    }
+
+    pub(crate) fn has_moved_lately(&self) -> bool {
+        let last_tick_ms = self.last_tick_ms.load(Ordering::Relaxed);
+        millis_since(self.started).saturating_sub(last_tick_ms) < 1_000
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn millis_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How the loop ended; `None` if it did not even start.
+fn run_endless_loop(engine: &Engine) -> Option<wasmtime::Trap> {
+    let module = Module::new(engine, ENDLESS_LOOP).ok()?;
+    let mut store = Store::new(engine, ());
+    store.set_fuel(u64::MAX).ok()?;
+    store.set_epoch_deadline(2);
+    let instance = Instance::new(&mut store, &module, &[]).ok()?;
+    let endless = instance.get_typed_func::<(), ()>(&mut store, "f").ok()?;
+    endless.call(&mut store, ()).err()?.downcast_ref::<wasmtime::Trap>().copied()
+}

@@ -1,0 +1,139 @@
+//! The path of a request. Read this file first.
+//!
+//! In scope: admit → reserve → run → seal, in that order and in no other; recovery, which walks the same path.
+//! Out of scope: HTTP, threads, waiting.
+//!
+//! Invariants
+//! - No handler runs without a durable reservation: `Sandbox::run` takes one, and only a ledger makes one.
+//! - An answer is given only after its seal is durable.
+//! - Refusals leave no trace: the nonce stays free.
+
+use std::sync::Arc;
+
+use openexec_core::admission::{Admission, Admitted, Refusal};
+use openexec_core::request::Request;
+use openexec_core::reservation::{Reservation, Sealed, Tombstone};
+use openexec_core::time::Timestamp;
+use openexec_ledger::{Claim, Ledger, LedgerError};
+use openexec_sandbox::{Sandbox, SandboxError};
+
+use crate::clock::Clock;
+
+/// Executes requests. Everything it depends on is handed in and sealed.
+#[derive(Debug)]
+pub struct Executor {
+    /// Decides.
+    pub admission: Admission,
+    /// Remembers.
+    pub ledger: Arc<dyn Ledger>,
+    /// Runs.
+    pub sandbox: Sandbox,
+    /// Says when.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a request got.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execution {
+    /// The sealed execution.
+    pub sealed: Sealed,
+    /// Whether it was sealed before this call.
+    pub replayed: bool,
+}
+
+/// Why there is no execution to answer with.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// The request may not run. Nothing was recorded.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It ran once, and its body was erased since.
+    #[error("the result of this execution was erased")]
+    Erased(Tombstone),
+    /// The ledger's answer is unknown.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The host could not run it. The reservation stays.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+}
+
+impl Executor {
+    /// Decides whether a request may run. Reads nothing but configuration.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn admit(&self, request: Request) -> Result<Admitted, Refusal> {
+        self.admission.admit(request)
+    }
+
+    /// Performs an admitted request: at most once, whatever happens.
+    ///
+    /// The caller performs one request with the same execution id at a time (`in_flight` sees to it). That is what makes
+    /// `Claim::Unsealed` safe to run: the run that once held it is over, and its seal could not be written.
+    ///
+    /// # Errors
+    /// `ExecuteError` when there is nothing to answer with.
+    pub fn perform(&self, admitted: Admitted) -> Result<Execution, ExecuteError> {
+        match self.ledger.reserve(admitted.reserve_at(self.clock.now()))? {
+            Claim::Fresh(reservation) | Claim::Unsealed(reservation) => {
+                Ok(Execution { sealed: self.complete(reservation)?, replayed: false })
+            }
+            Claim::Sealed(sealed) => Ok(Execution { sealed, replayed: true }), // the first answer again, no second run
+            Claim::Erased(tombstone) => Err(ExecuteError::Erased(tombstone)),
+            Claim::Taken => Err(Refusal::NonceReuse.into()),
+        }
+    }
+
+    /// From the reservation to the seal.
+    fn complete(&self, reservation: Reservation) -> Result<Sealed, ExecuteError> {
+        // The reservation is durable. A crash from here to the seal leaves it, and `recover` runs it again: handlers are
+        // pure, so the second run is the first one over again, and nobody has seen an answer yet.
+        let run = self.sandbox.run(&reservation)?;
+        let sealed = reservation.seal(run, self.clock.now());
+        self.ledger.seal(&sealed)?;
+        // The seal is durable. A crash from here on loses only the answer; a retry reads the same one.
+        Ok(sealed)
+    }
+
+    /// Completes every reservation that outlived its process. Called once, before the listener opens.
+    ///
+    /// # Errors
+    /// The first one that could not be completed; the host must not start then.
+    pub fn recover(&self) -> Result<u64, ExecuteError> {
+        let mut n_recovered = 0;
+        for reservation in self.ledger.unsealed()? {
+            let exec_id = reservation.facts().exec_id;
+            let sealed = self.complete(reservation)?;
+            tracing::info!(%exec_id, status = sealed.outcome.status().as_str(), "recovered a reservation");
+            n_recovered += 1;
+        }
+        Ok(n_recovered)
+    }
+
+    /// Erases the bodies of executions reserved before `before`, in steps that let other writes through.
+    ///
+    /// # Errors
+    /// `LedgerError` from the first step that failed; earlier steps stay done.
+    pub fn erase(&self, before: Timestamp) -> Result<u64, LedgerError> {
+        erase(&*self.ledger, before)
+    }
+}
+
+/// Executions erased in one transaction: few enough that other writes do not wait noticeably.
+const ERASED_AT_ONCE: u32 = 500;
+
+/// Erases the bodies of executions reserved before `before` from `ledger`, step by step; returns how many.
+///
+/// # Errors
+/// As `Executor::erase`.
+pub fn erase(ledger: &dyn Ledger, before: Timestamp) -> Result<u64, LedgerError> {
+    let mut n_erased = 0;
+    loop {
+        let n = ledger.erase(before, ERASED_AT_ONCE)?;
+        n_erased += n;
+        if n < u64::from(ERASED_AT_ONCE) {
+            return Ok(n_erased);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Reading a request body within limits of size and time.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+use hyper::body::Body as _;
+use openexec_core::limits::REQUEST_BYTES_MAX;
+use tokio::time::timeout;
+
+use super::problem::Problem;
+
+/// How much of a body beyond the limit is read and thrown away, so that a client that is still sending sees the answer
+/// and not a broken connection. Larger bodies are cut off.
+const DISCARDED_BYTES_MAX: usize = 8 * REQUEST_BYTES_MAX;
+
+/// Reads the whole body of a JSON request.
+pub(super) async fn read_json(request: Request, time: Duration) -> Result<Bytes, Problem> {
+    let (head, body) = request.into_parts();
+    if !is_json(&head.headers) {
+        return Err(Problem::UnsupportedMediaType);
+    }
+    timeout(time, read(body)).await.unwrap_or(Err(Problem::BodyTooSlow))
+}
+
+async fn read(mut body: Body) -> Result<Bytes, Problem> {
+    let mut bytes = Vec::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(0).min(REQUEST_BYTES_MAX));
+    let mut n_read = 0_usize;
+    while let Some(chunk) = next_chunk(&mut body).await {
+        let chunk = chunk.map_err(|_| Problem::BodyIncomplete)?;
+        n_read = n_read.saturating_add(chunk.len());
+        if n_read <= REQUEST_BYTES_MAX {
+            bytes.extend_from_slice(&chunk);
+        } else if n_read > DISCARDED_BYTES_MAX {
+            break;
+        }
+    }
+    if n_read > REQUEST_BYTES_MAX { Err(Problem::BodyTooLarge) } else { Ok(bytes.into()) }
+}
+
+/// The next piece of data; trailers are skipped.
+async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+    loop {
+        let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx)).await?;
+        match frame.map(hyper::body::Frame::into_data) {
+            Ok(Ok(data)) => return Some(Ok(data)),
+            Ok(Err(_trailers)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+/// `application/json`, with or without parameters, not compressed.
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let encoding = headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), |value| value.to_str());
+    essence.eq_ignore_ascii_case("application/json") && encoding.is_ok_and(|e| e.eq_ignore_ascii_case("identity"))
+}

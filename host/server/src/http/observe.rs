@@ -1,0 +1,66 @@
+//! What surrounds every request: an id, headers, one log line, and a net for panics.
+//!
+//! In scope: nothing of a payload, a nonce or a result is ever logged here.
+
+use std::any::Any;
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use super::problem::Problem;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest request id that is taken over from a client.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Gives the request an id, adds headers that hold for every response, logs one line.
+pub(super) async fn observe(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let method = request.method().clone();
+    let path = known_path(request.uri().path());
+    let mut response = next.run(request).await;
+    let status = response.status().as_u16();
+    let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let request_id = id.to_str().unwrap_or_default();
+    if response.status().is_success() {
+        tracing::debug!(%method, path, status, took_us, request_id, "answered");
+    } else {
+        tracing::info!(%method, path, status, took_us, request_id, "answered");
+    }
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The client's own id, if it is short and plain, else a new one.
+fn request_id(request: &Request) -> HeaderValue {
+    let plain = |value: &&HeaderValue| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    request.headers().get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(|| {
+        HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    })
+}
+
+/// Paths that are not routes are the client's text and stay out of the log.
+fn known_path(path: &str) -> &'static str {
+    ["/", "/health", "/ready", "/version", "/execute", "/receipts/verify"]
+        .into_iter()
+        .find(|route| *route == path)
+        .unwrap_or("(unknown)")
+}
+
+/// Turns a panic into a problem. Its text may hold anything, so it is neither sent nor logged; the process's panic hook
+/// logs the place.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
+pub(super) fn panicked(_payload: Box<dyn Any + Send>) -> Response {
+    Problem::Internal.into_response()
+}

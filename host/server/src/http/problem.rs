@@ -1,0 +1,267 @@
+//! Problems: every answer that is not the one that was asked for, as RFC 9457 says.
+//!
+//! In scope: the closed list, its statuses and stable codes, the body.
+//! Out of scope: why a request is refused (`core::admission`).
+//!
+//! The statuses stand in one `match` without a wildcard arm: a new problem does not compile until someone has chosen its
+//! status. `detail` is always a string, because the predecessor's clients read it.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use openexec_core::admission::Refusal;
+use openexec_core::digest::Digest;
+use openexec_core::limits::REQUEST_BYTES_MAX;
+use openexec_core::outcome::{Failure, Fault, Status};
+use openexec_core::request::ExecId;
+use openexec_core::reservation::Tombstone;
+use serde::Serialize;
+
+/// Media type of problem bodies.
+const MEDIA_TYPE: &str = "application/problem+json";
+
+/// What went wrong, from the caller's point of view.
+#[derive(Clone, Debug)]
+pub(crate) enum Problem {
+    /// The request may not run.
+    Refused(Refusal),
+    /// The body of another route is not what that route takes.
+    MalformedBody(String),
+    /// The body is larger than `REQUEST_BYTES_MAX`.
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTooSlow,
+    /// The connection broke while the body was read.
+    BodyIncomplete,
+    /// Not `application/json`.
+    UnsupportedMediaType,
+    /// No such route.
+    NotFound,
+    /// The route has other methods.
+    MethodNotAllowed,
+    /// The same request is still running.
+    InProgress,
+    /// The handler said no. Recorded.
+    HandlerRejected(Recorded, Failure),
+    /// The sandbox stopped the handler. Recorded.
+    HandlerFaulted(Recorded, Fault),
+    /// The host died during the run, and the component is gone. Recorded.
+    Interrupted(Recorded),
+    /// It ran once, and the result was erased.
+    Erased(Tombstone),
+    /// As many calls as allowed are running or queued.
+    Overloaded,
+    /// The host is stopping.
+    Stopping,
+    /// The ledger cannot say whether the nonce is free.
+    LedgerUnavailable,
+    /// The sandbox could not start a run.
+    SandboxUnavailable,
+    /// A defect of this host.
+    Internal,
+}
+
+/// The execution that a problem reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) exec_id: ExecId,
+    pub(crate) receipt: Digest,
+}
+
+/// Seconds after which trying again makes sense.
+#[derive(Clone, Copy)]
+struct RetryAfter(u16);
+
+const SOON: Option<RetryAfter> = Some(RetryAfter(1));
+const LATER: Option<RetryAfter> = Some(RetryAfter(5));
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    code: &'a str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exec_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+}
+
+impl Problem {
+    /// Status, stable code, title, and when to try again.
+    fn facts(&self) -> (StatusCode, &'static str, &'static str, Option<RetryAfter>) {
+        match self {
+            Self::Refused(refusal) => {
+                let (status, title) = refused(refusal);
+                (status, refusal.code(), title, None)
+            }
+            Self::MalformedBody(_) => (StatusCode::UNPROCESSABLE_ENTITY, "malformed-request", MALFORMED, None),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Request body too large", None),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "Request body too slow", SOON),
+            Self::BodyIncomplete => (StatusCode::BAD_REQUEST, "body-incomplete", "Request body incomplete", SOON),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", None)
+            }
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "No such route", None),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed on this route", None)
+            }
+            Self::InProgress => (StatusCode::CONFLICT, "execution-in-progress", "Execution in progress", SOON),
+            Self::HandlerRejected(..) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "handler-rejected", "The handler said no", None)
+            }
+            Self::HandlerFaulted(..) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "handler-faulted", "The handler was stopped", None)
+            }
+            Self::Interrupted(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "execution-interrupted", "The execution was interrupted", None)
+            }
+            Self::Erased(_) => (StatusCode::GONE, "result-erased", "The result was erased", None),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many calls at once", SOON),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The host is stopping", LATER),
+            Self::LedgerUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "ledger-unavailable", "Ledger unavailable", LATER)
+            }
+            Self::SandboxUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "sandbox-unavailable", "Sandbox unavailable", LATER)
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", None),
+        }
+    }
+
+    /// The stable code, for logs.
+    pub(crate) fn code(&self) -> &'static str {
+        let (_, code, _, _) = self.facts();
+        code
+    }
+
+    /// What happened and what to do about it, for the caller.
+    fn detail(&self) -> String {
+        let text = match self {
+            Self::Refused(refusal) => return refusal.to_string(),
+            Self::MalformedBody(detail) => return detail.clone(),
+            Self::BodyTooLarge => return format!("the body may have at most {REQUEST_BYTES_MAX} bytes"),
+            Self::HandlerRejected(_, failure) => return failure.text.clone(),
+            Self::HandlerFaulted(_, fault) => return stopped_because(*fault).to_owned(),
+            Self::BodyTooSlow => "the body did not arrive in time; nothing was done",
+            Self::BodyIncomplete => "the body ended before its declared length; nothing was done",
+            Self::UnsupportedMediaType => "send the body as Content-Type: application/json, without Content-Encoding",
+            Self::NotFound => {
+                "the routes are /, /health, /ready, /version, /execute and /receipts/verify"
+            }
+            Self::MethodNotAllowed => "the Allow header says which methods this route has",
+            Self::InProgress => "the same request is still running; send it again to get its answer",
+            Self::Interrupted(_) => {
+                "the host stopped during this execution and its component is no longer pinned; no effect was kept; use a new nonce"
+            }
+            Self::Erased(_) => "this request was executed; its result was erased after the retention time",
+            Self::Overloaded => "nothing was done; send the same request again",
+            Self::Stopping => "nothing was done; send the same request to another host, or later",
+            Self::LedgerUnavailable => "the handler was not run, or its outcome is not yet recorded; send the same request again",
+            Self::SandboxUnavailable => "the handler was not run; send the same request again",
+            Self::Internal => "the host failed; the operator's log has the request id; send the same request again",
+        };
+        text.to_owned()
+    }
+
+    /// The body. Depends on nothing but the problem, so that a replay is the same byte for byte.
+    pub(crate) fn body(&self) -> (StatusCode, Vec<u8>) {
+        let (status, code, title, retry_after) = self.facts();
+        let recorded = match self {
+            Self::HandlerRejected(recorded, _) | Self::HandlerFaulted(recorded, _) | Self::Interrupted(recorded) => {
+                Some(*recorded)
+            }
+            Self::Erased(tombstone) => Some(Recorded { exec_id: tombstone.exec_id, receipt: tombstone.receipt }),
+            _ => None,
+        };
+        let outcome = match self {
+            Self::HandlerRejected(..) => Some(Status::Failed),
+            Self::HandlerFaulted(..) => Some(Status::Faulted),
+            Self::Interrupted(_) => Some(Status::Interrupted),
+            Self::Erased(tombstone) => Some(tombstone.status),
+            _ => None,
+        };
+        let body = Body {
+            r#type: format!("urn:openexec:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail(),
+            code,
+            retryable: retry_after.is_some(),
+            exec_id: recorded.map(|recorded| recorded.exec_id.to_string()),
+            outcome: outcome.map(Status::as_str),
+            fault: match self {
+                Self::HandlerFaulted(_, fault) => Some(fault.as_str()),
+                Self::Erased(tombstone) => tombstone.fault.map(Fault::as_str),
+                _ => None,
+            },
+            failure: match self {
+                Self::HandlerRejected(_, failure) => Some(failure.kind.as_str()),
+                _ => None,
+            },
+            receipt: recorded.map(|recorded| recorded.receipt.to_string()),
+        };
+        // Strings and numbers only: this cannot fail, and an empty body would still carry the status.
+        (status, serde_json::to_vec(&body).unwrap_or_default())
+    }
+
+    /// Headers and body together.
+    pub(crate) fn respond(status: StatusCode, body: impl Into<axum::body::Body>, retry_after: Option<u16>) -> Response {
+        let mut response = Response::new(body.into());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// Seconds after which trying again makes sense.
+    pub(crate) fn retry_after(&self) -> Option<u16> {
+        let (_, _, _, retry_after) = self.facts();
+        retry_after.map(|RetryAfter(seconds)| seconds)
+    }
+}
+
+const MALFORMED: &str = "Malformed request";
+
+fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
+    match refusal {
+        Refusal::Malformed(_) => (StatusCode::UNPROCESSABLE_ENTITY, MALFORMED),
+        Refusal::UnknownAction(_) => (StatusCode::BAD_REQUEST, "Unknown action"),
+        Refusal::ActionNotAllowed(_) => (StatusCode::FORBIDDEN, "Action not allowed"),
+        Refusal::NonceReuse => (StatusCode::UNPROCESSABLE_ENTITY, "Nonce reused"),
+    }
+}
+
+fn stopped_because(fault: Fault) -> &'static str {
+    match fault {
+        Fault::OutOfFuel => "the handler used all of its fuel; no effect was kept",
+        Fault::OutOfMemory => "the handler asked for more memory than its pin allows; no effect was kept",
+        Fault::Deadline => "the handler did not finish before its deadline; no effect was kept",
+        Fault::StackOverflow => "the handler exhausted its stack; no effect was kept",
+        Fault::Trap => "the handler trapped; no effect was kept",
+        Fault::OutputTooLarge => "the handler's answer is larger than its pin allows; no effect was kept",
+        Fault::OutputInvalid => "the handler's answer is not what its contract says; no effect was kept",
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, body) = self.body();
+        let mut response = Self::respond(status, body, self.retry_after());
+        // The body may be unread: whatever still comes on this connection must not be taken for a request.
+        if matches!(self, Self::BodyTooLarge | Self::BodyTooSlow | Self::BodyIncomplete) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

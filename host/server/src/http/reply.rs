@@ -1,0 +1,131 @@
+//! The reply to `/execute`: bytes that depend on the sealed execution alone, so that every replay is the same.
+//!
+//! In scope: what an execution, or the lack of one, looks like on the wire.
+//! Out of scope: statuses (`problem`).
+
+use axum::body::Bytes;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use openexec_core::outcome::Outcome;
+use openexec_core::reservation::Sealed;
+
+use super::problem::{Problem, Recorded};
+use crate::executor::{ExecuteError, Execution};
+
+/// Says that the body was made by an earlier call. A header, so that the body never differs.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A finished reply. Cheap to clone: identical calls share the bytes.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    status: StatusCode,
+    body: Bytes,
+    retry_after: Option<u16>,
+    replayed: bool,
+    code: &'static str,
+}
+
+impl Reply {
+    /// The reply to what `Executor::perform` returned. Host errors are logged here, where their text is still known.
+    #[must_use]
+    pub fn to(performed: Result<Execution, ExecuteError>) -> Self {
+        match performed {
+            Ok(Execution { sealed, replayed }) => Self { replayed, ..Self::to_sealed(sealed) },
+            Err(ExecuteError::Refused(refusal)) => Self::problem(&Problem::Refused(refusal)),
+            Err(ExecuteError::Erased(tombstone)) => {
+                Self { replayed: true, ..Self::problem(&Problem::Erased(tombstone)) }
+            }
+            Err(ExecuteError::Ledger(error)) => {
+                tracing::error!(%error, "the ledger failed");
+                Self::problem(&Problem::LedgerUnavailable)
+            }
+            Err(ExecuteError::Sandbox(error)) => {
+                tracing::error!(%error, "the sandbox failed");
+                Self::problem(&Problem::SandboxUnavailable)
+            }
+        }
+    }
+
+    fn to_sealed(sealed: Sealed) -> Self {
+        let recorded = Recorded { exec_id: sealed.exec_id, receipt: sealed.receipt };
+        match sealed.outcome {
+            Outcome::Succeeded { .. } => Self {
+                status: StatusCode::OK,
+                body: succeeded(&sealed).into(),
+                retry_after: None,
+                replayed: false,
+                code: "succeeded",
+            },
+            Outcome::Failed(failure) => Self::problem(&Problem::HandlerRejected(recorded, failure)),
+            Outcome::Faulted(fault) => Self::problem(&Problem::HandlerFaulted(recorded, fault)),
+            Outcome::Interrupted => Self::problem(&Problem::Interrupted(recorded)),
+        }
+    }
+
+    fn problem(problem: &Problem) -> Self {
+        let (status, body) = problem.body();
+        Self { status, body: body.into(), retry_after: problem.retry_after(), replayed: false, code: problem.code() }
+    }
+
+    /// The same reply for a call that joined the one that made it.
+    pub(crate) fn for_joined(self) -> Self {
+        Self { replayed: true, ..self }
+    }
+
+    /// Whether the execution succeeded, now or earlier.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.status == StatusCode::OK
+    }
+
+    /// The body as it goes over the wire: one JSON object.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// `succeeded`, or the problem's code, for logs.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+/// The members of 0.1.10 first, in its order, then the new ones.
+fn succeeded(sealed: &Sealed) -> String {
+    let Outcome::Succeeded { result, effects } = &sealed.outcome else { return String::new() };
+    let effects: Vec<_> = effects
+        .iter()
+        .map(|effect| format!(r#"{{"kind":{},"body":{}}}"#, quoted(&effect.kind), effect.body.as_str()))
+        .collect();
+    format!(
+        r#"{{"id":"{}","action":{},"result":{},"approved":true,"receipt":"{}","status":"{}","resources":{{"fuel":{},"memory_bytes":{}}},"effects":[{}]}}"#,
+        sealed.exec_id,
+        quoted(sealed.action.as_str()),
+        result.as_str(),
+        sealed.receipt,
+        sealed.outcome.status().as_str(),
+        sealed.resources.fuel,
+        sealed.resources.memory_bytes,
+        effects.join(","),
+    )
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let mut response = if self.status == StatusCode::OK {
+            let mut response = Response::new(self.body.into());
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        } else {
+            Problem::respond(self.status, self.body, self.retry_after)
+        };
+        if self.replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}

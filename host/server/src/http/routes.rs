@@ -1,0 +1,169 @@
+//! The routes, one function each.
+//!
+//! In scope: what 0.1.10 answered, with the same members and types, and what is new beside it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use openexec_core::admission::{Mode, Refusal};
+use openexec_core::digest::Digest;
+use openexec_core::json::{self, Members, Value};
+use openexec_core::receipt;
+use openexec_core::request::{self, ExecId};
+use openexec_sandbox::Sandbox;
+use serde_json::json;
+
+use super::Edge;
+use super::body::read_json;
+use super::problem::Problem;
+use super::reply::Reply;
+use crate::in_flight::NoAnswer;
+
+/// How long one probe of the ledger answers for all who ask.
+const PROBE_HOLDS: Duration = Duration::from_secs(1);
+
+pub(super) async fn root(State(edge): State<Arc<Edge>>) -> Response {
+    Json(json!({"service": "OpenExec", "status": "running", "version": edge.build.version})).into_response()
+}
+
+/// Says how the host is configured. Does not touch the ledger: a host that cannot execute is alive, but not ready.
+pub(super) async fn health(State(edge): State<Arc<Edge>>) -> Response {
+    let admission = &edge.executor.admission;
+    let signature_verification = match admission.mode {
+        Mode::Demo => "disabled",
+    };
+    let mut health = json!({
+        "status": "healthy",
+        "exec_mode": admission.mode.as_str(),
+        "signature_verification": signature_verification,
+    });
+    match &admission.allow_list {
+        Some(allowed) => {
+            health["restriction"] = json!("restricted");
+            health["allow_list"] = allowed.iter().map(ToString::to_string).collect();
+        }
+        None => {
+            health["restriction"] = json!("open");
+            health["warning"] = json!("No execution allow-list configured");
+        }
+    }
+    Json(health).into_response()
+}
+
+/// Says whether an execution would be accepted now.
+pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
+    let mut failing = Vec::new();
+    if edge.is_stopping() {
+        failing.push("stopping");
+    }
+    if !edge.executor.sandbox.deadlines_are_kept() {
+        failing.push("deadline-clock");
+    }
+    if !ledger_is_writable(&edge).await {
+        failing.push("ledger");
+    }
+    if failing.is_empty() {
+        return Json(json!({"ready": true})).into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "failing": failing}))).into_response()
+}
+
+async fn ledger_is_writable(edge: &Edge) -> bool {
+    let mut probe = edge.probe.lock().await;
+    if let Some((at, writable)) = *probe
+        && at.elapsed() < PROBE_HOLDS
+    {
+        return writable;
+    }
+    let ledger = edge.executor.ledger.clone();
+    let probed = tokio::task::spawn_blocking(move || ledger.probe()).await;
+    let writable = matches!(probed, Ok(Ok(())));
+    *probe = Some((Instant::now(), writable));
+    writable
+}
+
+pub(super) async fn version(State(edge): State<Arc<Edge>>) -> Response {
+    let now = i64::try_from(edge.executor.clock.now().unix_ms()).unwrap_or_default();
+    let timestamp = jiff::Timestamp::from_millisecond(now).map(|now| now.to_string()).unwrap_or_default();
+    Json(json!({
+        "version": edge.build.version,
+        "timestamp": timestamp,
+        "engine": {"version": Sandbox::engine_version(), "digest": Sandbox::engine_digest().to_string()},
+        "registry": {"digest": edge.executor.admission.registry.digest().to_string()},
+    }))
+    .into_response()
+}
+
+/// Executes a request, or answers with what became of it before.
+pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> Result<Response, Problem> {
+    let body = read_json(request, edge.limits.read).await?;
+    let refused = |refusal: Refusal| {
+        tracing::info!(code = refusal.code(), "refused");
+        Problem::Refused(refusal)
+    };
+    let request = request::Request::parse(&body).map_err(|error| refused(error.into()))?;
+    drop(body);
+    let admitted = edge.executor.admit(request).map_err(refused)?;
+    let (exec_id, action) = (admitted.exec_id(), admitted.action().clone());
+    let executor = edge.executor.clone();
+    let perform = move || Reply::to(executor.perform(admitted));
+    let shared = edge.in_flight.share(exec_id, edge.limits.wait, perform).await.map_err(|no_answer| match no_answer {
+        NoAnswer::Full => Problem::Overloaded,
+        NoAnswer::Stopping => Problem::Stopping,
+        NoAnswer::StillRunning => Problem::InProgress,
+        NoAnswer::Died => Problem::Internal,
+    })?;
+    tracing::debug!(%exec_id, %action, code = shared.answer.code(), joined = shared.joined, "executed");
+    let reply = if shared.joined { shared.answer.for_joined() } else { shared.answer };
+    Ok(reply.into_response())
+}
+
+/// Says whether this host issued a legacy receipt for this result. A matching hash alone proves nothing: anybody can
+/// compute one.
+pub(super) async fn verify_receipt(State(edge): State<Arc<Edge>>, request: Request) -> Result<Response, Problem> {
+    let body = read_json(request, edge.limits.read).await?;
+    let Presented { exec_id, result, receipt } = Presented::parse(&body).map_err(Problem::MalformedBody)?;
+    let valid = match (ExecId::parse(&exec_id), Digest::parse(&receipt)) {
+        (Ok(exec_id), Ok(receipt)) if receipt::legacy(exec_id, &result) == receipt => {
+            let ledger = edge.executor.ledger.clone();
+            let issued = tokio::task::spawn_blocking(move || ledger.receipt(exec_id)).await;
+            let issued = issued.map_err(|_| Problem::Internal)?.map_err(|error| {
+                tracing::error!(%error, "the ledger failed");
+                Problem::LedgerUnavailable
+            })?;
+            issued == Some(receipt)
+        }
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+    };
+    Ok(Json(json!({"valid": valid})).into_response())
+}
+
+/// The body of `/receipts/verify`.
+struct Presented {
+    exec_id: String,
+    result: Value,
+    receipt: String,
+}
+
+impl Presented {
+    fn parse(body: &[u8]) -> Result<Self, String> {
+        let value = json::read_rendered(body).map_err(|error| format!("the body is not acceptable JSON: {error}"))?;
+        let Value::Object(mut members) = value else {
+            return Err(format!("the body must be a JSON object, not {}", value.kind()));
+        };
+        let text = |members: &mut Members, name: &str| match members.take(name) {
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Err(format!("member '{name}' must be a string, not {}", other.kind())),
+            None => Err(format!("member '{name}' is missing")),
+        };
+        Ok(Self {
+            exec_id: text(&mut members, "exec_id")?,
+            receipt: text(&mut members, "receipt")?,
+            result: members.take("result").ok_or("member 'result' is missing")?,
+        })
+    }
+}
