@@ -1,0 +1,11 @@
+//! The harness: real hosts, real sockets, real components.
+//!
+//! In scope: starting the `openexec` that was built, talking HTTP to it byte by byte, making registries of fixtures.
+//! Out of scope: what is true (`suite/`).
+//!
+//! The harness panics with a reason wherever a test could not go on.
+
+pub mod client;
+pub mod fixtures;
+pub mod host;
+pub mod python;

@@ -62,8 +62,7 @@ fn load_with(
     text: &str,
     read: impl Fn(&str) -> Result<(String, Vec<u8>), SourceError>,
 ) -> Result<Source, SourceError> {
-    let registry =
-        Registry::parse(text).map_err(|cause| SourceError::Registry { path: path.to_owned(), cause })?;
+    let registry = Registry::parse(text).map_err(|cause| SourceError::Registry { path: path.to_owned(), cause })?;
     let mut components = Vec::new();
     for (action, pin) in registry.pins() {
         let (path, bytes) = read(&pin.component)?;

@@ -24,7 +24,9 @@ const CLAWSHIELD_VARIABLES: [&str; 3] = ["CLAWSHIELD_PUBLIC_KEY", "CLAWSHIELD_PU
 /// Why a configuration is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("--db-url '{0}' is not known: write sqlite:///openexec.db (relative) or sqlite:////var/lib/openexec.db (absolute)")]
+    #[error(
+        "--db-url '{0}' is not known: write sqlite:///openexec.db (relative) or sqlite:////var/lib/openexec.db (absolute)"
+    )]
     DbUrl(String),
     #[error(
         "demo mode executes for everyone who can connect, and {0} is not a loopback address: listen on 127.0.0.1, or say --dangerously-expose-demo"

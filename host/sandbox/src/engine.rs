@@ -66,6 +66,7 @@ fn settings(n_slots: u32, memory_bytes_max: u64) -> wasmtime::Result<Config> {
     // that another crate in the build switches on, cannot widen it.
     config.wasm_features(WasmFeatures::all(), false);
     config.wasm_features(WasmFeatures::WASM2, true); // what every toolchain emits, SIMD included: all deterministic
+    config.wasm_features(WasmFeatures::GC_TYPES, false); // counted into WASM2, but the collector is not compiled in
     config.wasm_features(WasmFeatures::EXTENDED_CONST, true); // emitted by linkers for relocations
     config.wasm_features(WasmFeatures::TAIL_CALL, true); // JavaScript engines built for size
     config.wasm_features(WasmFeatures::MULTI_MEMORY, true); // adapters between core modules need it; without it wasmtime 48 panics on them

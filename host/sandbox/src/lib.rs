@@ -201,4 +201,3 @@ impl fmt::Debug for Sandbox {
         f.debug_struct("Sandbox").field("actions", &self.handlers.keys()).finish_non_exhaustive()
     }
 }
-

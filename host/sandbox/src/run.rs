@@ -106,10 +106,8 @@ impl LinkedHandler {
             Err(Stop::Host(error)) => return Err(error),
         };
         let fuel_left = store.get_fuel().map_err(host_error)?;
-        let resources = Resources {
-            fuel: limits.fuel.saturating_sub(fuel_left),
-            memory_bytes: store.data().memory_bytes_peak,
-        };
+        let resources =
+            Resources { fuel: limits.fuel.saturating_sub(fuel_left), memory_bytes: store.data().memory_bytes_peak };
         Ok(Run { outcome, resources })
     }
 

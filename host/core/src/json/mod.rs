@@ -81,7 +81,10 @@ impl Value {
     #[must_use]
     pub fn canonical(self) -> Self {
         match self {
-            #[expect(clippy::cast_possible_truncation, reason = "the guard bounds it to ±(2^53 − 1), where f64 is exact")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the guard bounds it to ±(2^53 − 1), where f64 is exact"
+            )]
             #[expect(clippy::cast_precision_loss, reason = "2^53 − 1 is exact in f64")]
             Self::Float(f) if f.fract() == 0.0 && f.abs() <= JSON_INTEGER_MAX as f64 => Self::Integer(f as i64),
             Self::Array(elements) => Self::Array(elements.into_iter().map(Self::canonical).collect()),

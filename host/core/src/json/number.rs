@@ -18,8 +18,8 @@ fn shortest(positive: f64) -> (String, i32) {
     let n_leading = all.len() - significant.len();
     // ryu writes at most 17 digits and a three-digit exponent, so none of this leaves the range of i32.
     let exponent: i32 = exponent.parse().unwrap_or_default();
-    let point = i32::try_from(integral.len()).unwrap_or_default() + exponent
-        - i32::try_from(n_leading).unwrap_or_default();
+    let point =
+        i32::try_from(integral.len()).unwrap_or_default() + exponent - i32::try_from(n_leading).unwrap_or_default();
     (significant.trim_end_matches('0').to_owned(), point)
 }
 

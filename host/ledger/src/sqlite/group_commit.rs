@@ -79,7 +79,8 @@ impl Writer {
     /// Starts the thread, which owns `connection` from now on.
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
-        let thread = thread::Builder::new().name("ledger".to_owned()).spawn(move || write_all(&connection, &receiver))?;
+        let thread =
+            thread::Builder::new().name("ledger".to_owned()).spawn(move || write_all(&connection, &receiver))?;
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Some(thread) })
     }
 

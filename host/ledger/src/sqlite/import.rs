@@ -75,7 +75,14 @@ pub(super) fn import(connection: &Connection) -> rusqlite::Result<u64> {
             None => {
                 let unmatched = Digest::of_pieces(&[b"imported without an answer\0", id.as_bytes(), nonce.as_bytes()]);
                 let exec_id = unmatched.as_bytes().get(..16);
-                insert.execute((exec_id, &nonce, unmatched.as_bytes(), &action, reserved_at, Digest::of(b"").as_bytes()))?;
+                insert.execute((
+                    exec_id,
+                    &nonce,
+                    unmatched.as_bytes(),
+                    &action,
+                    reserved_at,
+                    Digest::of(b"").as_bytes(),
+                ))?;
             }
         }
         n_imported += 1;
@@ -127,8 +134,7 @@ pub(super) fn claim(connection: &Connection, reserved: &Reserved) -> Result<Opti
 pub(super) fn erase(connection: &Connection, before: Timestamp) -> Result<(), LedgerError> {
     if is_predecessor(connection)? {
         let before_s = i64::try_from(before.unix_ms() / 1000).unwrap_or(i64::MAX);
-        connection
-            .execute("DELETE FROM execution_log WHERE coalesce(unixepoch(timestamp), 0) < ?1", [before_s])?;
+        connection.execute("DELETE FROM execution_log WHERE coalesce(unixepoch(timestamp), 0) < ?1", [before_s])?;
     }
     Ok(())
 }

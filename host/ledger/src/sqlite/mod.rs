@@ -146,7 +146,8 @@ impl SqliteLedger {
     }
 
     fn start(path: &Path, writer: Connection, n_imported: u64, host_lock: Option<File>) -> Result<Self, OpenError> {
-        let not_writable = |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
+        let not_writable =
+            |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
         Ok(Self {
             reader: Mutex::new(connect(path)?),
             writer: Writer::start(writer).map_err(not_writable)?,
@@ -222,7 +223,8 @@ fn lock_for_host(path: &Path) -> Result<File, OpenError> {
     }
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
-    let not_writable = |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
+    let not_writable =
+        |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
     let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(not_writable)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

@@ -54,7 +54,9 @@ pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Cla
         })
         .optional()?;
     match held {
-        Some((id, fingerprint)) if fingerprint == *reserved.fingerprint.as_bytes() => held_by_same(connection, id, reserved),
+        Some((id, fingerprint)) if fingerprint == *reserved.fingerprint.as_bytes() => {
+            held_by_same(connection, id, reserved)
+        }
         Some(_) => Ok(Claim::Taken),
         None => Err(LedgerError::Broken(format!("{} exists under another nonce", reserved.exec_id))),
     }
@@ -62,9 +64,7 @@ pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Cla
 
 /// What the same request finds: its own earlier execution.
 pub(super) fn held_by_same(connection: &Connection, id: i64, reserved: Reserved) -> Result<Claim, LedgerError> {
-    let row = connection
-        .prepare_cached(&format!("{SELECT} WHERE id = ?1"))?
-        .query_row([id], KeptRow::read)?;
+    let row = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?.query_row([id], KeptRow::read)?;
     match row.status()? {
         None => Ok(Claim::Unsealed(Reservation::made_durable(row.reserved()?))),
         Some(status) => row.claim(connection, status, reserved.action),
@@ -283,7 +283,11 @@ impl KeptRow {
                 effects: effects(connection, id)?,
             },
             Status::Failed => Outcome::Failed(Failure {
-                kind: self.failure_kind.as_deref().and_then(FailureKind::parse).ok_or_else(|| broken(id, "failure_kind"))?,
+                kind: self
+                    .failure_kind
+                    .as_deref()
+                    .and_then(FailureKind::parse)
+                    .ok_or_else(|| broken(id, "failure_kind"))?,
                 text: self.failure_text.ok_or_else(|| broken(id, "failure_text"))?,
             }),
             Status::Faulted => Outcome::Faulted(fault.ok_or_else(|| broken(id, "fault"))?),

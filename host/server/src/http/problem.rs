@@ -153,9 +153,7 @@ impl Problem {
             Self::BodyTooSlow => "the body did not arrive in time; nothing was done",
             Self::BodyIncomplete => "the body ended before its declared length; nothing was done",
             Self::UnsupportedMediaType => "send the body as Content-Type: application/json, without Content-Encoding",
-            Self::NotFound => {
-                "the routes are /, /health, /ready, /version, /execute and /receipts/verify"
-            }
+            Self::NotFound => "the routes are /, /health, /ready, /version, /execute and /receipts/verify",
             Self::MethodNotAllowed => "the Allow header says which methods this route has",
             Self::InProgress => "the same request is still running; send it again to get its answer",
             Self::Interrupted(_) => {
@@ -164,7 +162,9 @@ impl Problem {
             Self::Erased(_) => "this request was executed; its result was erased after the retention time",
             Self::Overloaded => "nothing was done; send the same request again",
             Self::Stopping => "nothing was done; send the same request to another host, or later",
-            Self::LedgerUnavailable => "the handler was not run, or its outcome is not yet recorded; send the same request again",
+            Self::LedgerUnavailable => {
+                "the handler was not run, or its outcome is not yet recorded; send the same request again"
+            }
             Self::SandboxUnavailable => "the handler was not run; send the same request again",
             Self::Internal => "the host failed; the operator's log has the request id; send the same request again",
         };

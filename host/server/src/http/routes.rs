@@ -111,12 +111,13 @@ pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> 
     let (exec_id, action) = (admitted.exec_id(), admitted.action().clone());
     let executor = edge.executor.clone();
     let perform = move || Reply::to(executor.perform(admitted));
-    let shared = edge.in_flight.share(exec_id, edge.limits.wait, perform).await.map_err(|no_answer| match no_answer {
-        NoAnswer::Full => Problem::Overloaded,
-        NoAnswer::Stopping => Problem::Stopping,
-        NoAnswer::StillRunning => Problem::InProgress,
-        NoAnswer::Died => Problem::Internal,
-    })?;
+    let shared =
+        edge.in_flight.share(exec_id, edge.limits.wait, perform).await.map_err(|no_answer| match no_answer {
+            NoAnswer::Full => Problem::Overloaded,
+            NoAnswer::Stopping => Problem::Stopping,
+            NoAnswer::StillRunning => Problem::InProgress,
+            NoAnswer::Died => Problem::Internal,
+        })?;
     tracing::debug!(%exec_id, %action, code = shared.answer.code(), joined = shared.joined, "executed");
     let reply = if shared.joined { shared.answer.for_joined() } else { shared.answer };
     Ok(reply.into_response())
