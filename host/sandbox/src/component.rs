@@ -8,6 +8,7 @@ use openexec_core::digest::Digest;
 use openexec_core::names::Action;
 use openexec_core::registry::{Limits, Pin, Profile};
 use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
 use crate::run::RunState;
@@ -19,6 +20,10 @@ pub(crate) mod contract {
 }
 
 use contract::HandlerPre;
+use contract::exports::openexec::handler::guest;
+
+/// The export that makes a component a handler.
+const GUEST: &str = "openexec:handler/guest@1.0.0";
 
 /// Size of a Wasm page.
 const PAGE_BYTES: u64 = 64 * 1024;
@@ -73,12 +78,37 @@ impl PinnedComponent {
             Profile::Pure => return Err(StartError::Imports { path: path(), imports: imports.join(", ") }),
         };
         require_room(&component, &pin.limits, path())?;
+        require_contract(&component, engine).map_err(|cause| StartError::NotAHandler { path: path(), cause })?;
         let pre = linker
             .instantiate_pre(&component)
             .and_then(HandlerPre::new)
             .map_err(|error| StartError::NotAHandler { path: path(), cause: format!("{error:#}") })?;
         Ok(LinkedHandler { pre, digest: pin.digest, limits: pin.limits })
     }
+}
+
+/// Checks the types of the exports without running anything of the component.
+///
+/// `typecheck` is hidden in wasmtime's documentation; the public way to it is to instantiate, which would run the
+/// component's start functions before the host has decided to start.
+fn require_contract(component: &Component, engine: &Engine) -> Result<(), String> {
+    let component = component.component_type();
+    let Some(ComponentItem::ComponentInstance(exported)) = component.get_export(engine, GUEST).map(|export| export.ty)
+    else {
+        return Err(format!("no instance {GUEST} is exported"));
+    };
+    let function = |name: &str| match exported.get_export(engine, name).map(|export| export.ty) {
+        Some(ComponentItem::ComponentFunc(function)) => Ok(function),
+        Some(_) | None => Err(format!("no function `{name}` in it")),
+    };
+    let (handle, describe) = (function("handle")?, function("describe")?);
+    let types = component.instance_type();
+    handle
+        .typecheck::<(&guest::Request,), (Result<guest::Outcome, guest::Failure>,)>(&types)
+        .map_err(|error| format!("`handle` has another type: {error:#}"))?;
+    describe
+        .typecheck::<(), (guest::Description,)>(&types)
+        .map_err(|error| format!("`describe` has another type: {error:#}"))
 }
 
 /// A component that cannot even be instantiated within its pin or the pool is refused now, not at every call.

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use openexec_core::digest::Digest;
+use openexec_core::limits::MEMORY_BYTES_DEFAULT;
 use openexec_core::names::Action;
 use openexec_core::outcome::{Outcome, Resources, Run};
 use openexec_core::reservation::Reservation;
@@ -139,7 +140,9 @@ impl Sandbox {
     /// # Errors
     /// `StartError` for the first thing that is not as it must be.
     pub fn start(components: Vec<ComponentFile>, settings: Settings) -> Result<Self, StartError> {
-        let memory_bytes_max = components.iter().map(|file| file.pin.limits.memory_bytes).max().unwrap_or_default();
+        // Never below the default, so that a component which is too large for its pin is told so, and not by the pool.
+        let pinned = components.iter().map(|file| file.pin.limits.memory_bytes).max().unwrap_or_default();
+        let memory_bytes_max = pinned.max(MEMORY_BYTES_DEFAULT);
         let engine = engine::engine(settings.n_slots, memory_bytes_max)?;
         let ticker = Ticker::start(&engine).map_err(StartError::TickerThread)?;
         ticker.prove_it_moves(&engine)?;
