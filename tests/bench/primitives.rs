@@ -57,10 +57,10 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
     let ledger = SqliteLedger::open(&folder.path().join("bench.db")).map_err(|error| failed(&error))?;
     let execute = |i: u64| -> Result<(), BenchError> {
-        match ledger.reserve(facts(i)?).map_err(|error| failed(&error))? {
+        match ledger.reserve(facts(i)?).wait().map_err(|error| failed(&error))? {
             Claim::Fresh(reservation) => {
                 let run = sandbox.run(&reservation).map_err(|error| failed(&error))?;
-                ledger.seal(&reservation.seal(run, NOW)).map_err(|error| failed(&error))
+                ledger.seal(&reservation.seal(run, NOW)).wait().map_err(|error| failed(&error))
             }
             other => Err(failed(&format!("{other:?}"))),
         }
