@@ -4,3 +4,4 @@ mod architecture;
 mod at_most_once;
 mod handlers;
 mod hostile;
+mod registry;

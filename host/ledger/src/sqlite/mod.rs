@@ -191,8 +191,8 @@ impl Ledger for SqliteLedger {
 
     /// Folds the write-ahead log into the file, where erased text was overwritten, and empties it.
     fn scrub(&self) -> Result<(), LedgerError> {
-        let is_busy: bool = self
-            .read(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?))?;
+        let is_busy: bool =
+            self.read(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?))?;
         if is_busy {
             return Err(LedgerError::Unavailable("the write-ahead log is in use and was not emptied".to_owned()));
         }
