@@ -2,3 +2,4 @@
 
 mod at_most_once;
 mod hostile;
+mod predecessor;
