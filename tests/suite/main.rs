@@ -1,6 +1,7 @@
 //! What must hold, one file per topic. Each test is a sentence; `SECURITY.md` says which promise it keeps.
 
 mod at_most_once;
+mod bad_input;
 mod canonical;
 mod hostile;
 mod predecessor;
