@@ -4,4 +4,5 @@ mod at_most_once;
 mod bad_input;
 mod canonical;
 mod hostile;
+mod http_edge;
 mod predecessor;
