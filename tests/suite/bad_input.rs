@@ -450,7 +450,7 @@ fn a_second_request_hidden_in_a_body_is_never_taken_for_one() {
 
 #[test]
 fn slow_clients_are_given_up_on() {
-    let host = Setup::new().with(&["--read-timeout-ms", "500"]).start();
+    let host = Setup::new().with(&["--read-timeout-ms", "1500"]).start();
     let mut slow_head = client::connect(host.address).expect("a connection");
     slow_head.write_all(b"POST /execute HTTP/1.1\r\nHost: t\r\nX: ").expect("sent");
     let mut silent = client::connect(host.address).expect("a connection");
