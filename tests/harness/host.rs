@@ -90,7 +90,7 @@ impl Setup {
         let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
         let log_start = log.metadata().expect("the log's length").len();
         let mut child = self
-            .command(&["serve", "--listen", "127.0.0.1:0", "--log", "debug"], &self.arguments)
+            .command(&["serve"], &self.arguments)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -128,6 +128,8 @@ impl Setup {
                 command.env_remove(name);
             }
         }
+        // As variables, so that a test can say otherwise with a flag.
+        command.env("OPENEXEC_LISTEN", "127.0.0.1:0").env("OPENEXEC_LOG", "debug");
         command.envs(self.variables.iter().cloned());
         command
     }
@@ -192,6 +194,14 @@ impl Host {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Executions by state, as `openexec ledger stats` counts them.
+    #[must_use]
+    #[track_caller]
+    pub fn stats(&self) -> Value {
+        let output = self.setup.run(&["ledger", "stats", "--json"]);
+        serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
     /// What the host has logged since the folder was made.
@@ -272,7 +282,7 @@ fn read_from(path: &Path, start: u64) -> String {
 }
 
 fn listening_address(log: &str) -> Option<SocketAddr> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let listening = lines.filter(|line| line["message"] == "listening").last()?;
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let listening = lines.rfind(|line| line["message"] == "listening")?;
     listening["address"].as_str()?.parse().ok()
 }

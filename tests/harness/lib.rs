@@ -8,4 +8,5 @@
 pub mod client;
 pub mod fixtures;
 pub mod host;
+pub mod node;
 pub mod python;

@@ -2,6 +2,10 @@
 
 mod architecture;
 mod at_most_once;
+mod bad_input;
+mod canonical;
 mod handlers;
 mod hostile;
+mod http_edge;
+mod predecessor;
 mod registry;

@@ -18,7 +18,7 @@ use crate::args::{HostOptions, ModeName, Retention, ServeOptions};
 /// The tenant of every call in demo mode.
 const DEMO_TENANT: &str = "demo";
 
-/// Variables that only mean something in clawshield mode.
+/// Variables that only mean something in clawshield mode. An empty one is not set: compose files make those.
 const CLAWSHIELD_VARIABLES: [&str; 3] = ["CLAWSHIELD_PUBLIC_KEY", "CLAWSHIELD_PUBLIC_KEY_FILE", "CLAWSHIELD_TENANT_ID"];
 
 /// Why a configuration is not accepted.
@@ -67,7 +67,8 @@ pub(crate) fn admission(options: &HostOptions, registry: Registry) -> Result<Adm
     let mode = match options.mode {
         ModeName::Demo => Mode::Demo,
     };
-    if let Some(variable) = CLAWSHIELD_VARIABLES.into_iter().find(|name| std::env::var_os(name).is_some()) {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if let Some(variable) = CLAWSHIELD_VARIABLES.into_iter().find(is_set) {
         return Err(ConfigError::TrustWithoutMode(variable));
     }
     Ok(Admission {

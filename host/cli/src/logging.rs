@@ -5,13 +5,14 @@ use std::io::{IsTerminal, Write};
 use std::panic::PanicHookInfo;
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
 
 use crate::args::{LogFormat, LogOptions};
 
 /// Starts logging for the rest of the process.
-pub(crate) fn start(options: &LogOptions) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(&options.log)?;
+pub(crate) fn start(options: &LogOptions) -> Result<(), String> {
+    let filter = EnvFilter::builder().parse(&options.log);
+    let filter =
+        filter.map_err(|error| format!("--log '{}': {error}: write error, warn, info or debug", options.log))?;
     let is_terminal = std::io::stderr().is_terminal();
     let format = options.log_format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -38,4 +39,39 @@ pub(crate) fn say_error(error: &dyn Error) {
 /// Prints the answer of a command.
 pub(crate) fn say(answer: &str) {
     let _ = writeln!(std::io::stdout(), "{answer}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_by_its_place_and_not_by_its_text() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+        std::panic::set_hook(Box::new(log_panic));
+        tracing::subscriber::with_default(subscriber, || {
+            std::panic::catch_unwind(|| panic!("payload {}", "secret")).unwrap_err();
+        });
+        let _ = std::panic::take_hook();
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("logging.rs") && !log.contains("secret"), "{log}");
+    }
 }

@@ -10,6 +10,9 @@ pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Deepest nesting of arrays and objects. Bounds the recursion of the reader and of every writer.
 pub const JSON_DEPTH_MAX: usize = 64;
 
+/// Deepest nesting of what a client presents to have it verified: the deepest result, inside one object.
+pub const PRESENTED_DEPTH_MAX: usize = JSON_DEPTH_MAX + 1;
+
 /// Largest integer that every JSON reader keeps exactly: 2^53 − 1 (RFC 7493).
 pub const JSON_INTEGER_MAX: i64 = 9_007_199_254_740_991;
 

@@ -12,7 +12,7 @@ mod number;
 mod read;
 mod write;
 
-pub use read::{ReadError, ReadErrorKind, read, read_rendered};
+pub use read::{ReadError, ReadErrorKind, read, read_presented, read_rendered};
 pub use write::{jcs, pyjson_compact, pyjson_spaced};
 
 use crate::limits::JSON_INTEGER_MAX;

@@ -7,7 +7,7 @@
 //! The reader is a recursive descent whose depth is bounded before it recurses, so no input exhausts the stack.
 
 use super::{Members, Value, number};
-use crate::limits::{JSON_DEPTH_MAX, JSON_INTEGER_MAX};
+use crate::limits::{JSON_DEPTH_MAX, JSON_INTEGER_MAX, PRESENTED_DEPTH_MAX};
 
 /// Why a text is not accepted, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +69,7 @@ enum LargeIntegers {
 /// # Errors
 /// `ReadError` for anything that is not exactly one value within the rules at the top of this file.
 pub fn read(bytes: &[u8]) -> Result<Value, ReadError> {
-    read_text(bytes, LargeIntegers::Refused)
+    read_text(bytes, LargeIntegers::Refused, JSON_DEPTH_MAX)
 }
 
 /// Reads what a program made from our canonical text: a handler's output, or a client's copy of a result.
@@ -80,16 +80,24 @@ pub fn read(bytes: &[u8]) -> Result<Value, ReadError> {
 /// # Errors
 /// As `read`.
 pub fn read_rendered(bytes: &[u8]) -> Result<Value, ReadError> {
-    read_text(bytes, LargeIntegers::AsDoubles)
+    read_text(bytes, LargeIntegers::AsDoubles, JSON_DEPTH_MAX)
 }
 
-fn read_text(bytes: &[u8], large_integers: LargeIntegers) -> Result<Value, ReadError> {
+/// As `read_rendered`, for a result that stands inside one more object.
+///
+/// # Errors
+/// As `read`.
+pub fn read_presented(bytes: &[u8]) -> Result<Value, ReadError> {
+    read_text(bytes, LargeIntegers::AsDoubles, PRESENTED_DEPTH_MAX)
+}
+
+fn read_text(bytes: &[u8], large_integers: LargeIntegers, depth_max: usize) -> Result<Value, ReadError> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(ReadError { kind: ReadErrorKind::ByteOrderMark, offset: 0 });
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| ReadError { kind: ReadErrorKind::NotUtf8, offset: error.valid_up_to() })?;
-    let mut reader = Reader { text, at: 0, depth: 0, large_integers };
+    let mut reader = Reader { text, at: 0, depth: 0, depth_max, large_integers };
     reader.skip_space();
     let value = reader.value()?;
     reader.skip_space();
@@ -103,6 +111,7 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    depth_max: usize,
     large_integers: LargeIntegers,
 }
 
@@ -155,7 +164,7 @@ impl<'a> Reader<'a> {
 
     /// Reads an array or object one level down.
     fn nested(&mut self, read: fn(&mut Self) -> Result<Value, ReadError>) -> Result<Value, ReadError> {
-        if self.depth == JSON_DEPTH_MAX {
+        if self.depth == self.depth_max {
             return Err(self.error(ReadErrorKind::TooDeep));
         }
         self.at += 1; // the bracket

@@ -21,6 +21,9 @@ pub(super) async fn read_json(request: Request, time: Duration) -> Result<Bytes,
     if !is_json(&head.headers) {
         return Err(Problem::UnsupportedMediaType);
     }
+    if body.size_hint().lower() > DISCARDED_BYTES_MAX as u64 {
+        return Err(Problem::BodyTooLarge); // at once: a client that asks before it sends need not send
+    }
     timeout(time, read(body)).await.unwrap_or(Err(Problem::BodyTooSlow))
 }
 
@@ -51,10 +54,13 @@ async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     }
 }
 
-/// `application/json`, with or without parameters, not compressed.
+/// `application/json`, with or without parameters, not compressed. Said once: whoever reads another of two headers than
+/// we do must not read another body.
 fn is_json(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let encoding = headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), |value| value.to_str());
-    essence.eq_ignore_ascii_case("application/json") && encoding.is_ok_and(|e| e.eq_ignore_ascii_case("identity"))
+    let mut media_types = headers.get_all(header::CONTENT_TYPE).iter().map(|value| value.to_str().unwrap_or_default());
+    let essence = media_types.next().and_then(|media_type| media_type.split(';').next()).unwrap_or_default().trim();
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    essence.eq_ignore_ascii_case("application/json")
+        && media_types.next().is_none()
+        && encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

@@ -22,16 +22,16 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
-    let method = request.method().clone();
+    let method = known_method(request.method().as_str());
     let path = known_path(request.uri().path());
     let mut response = next.run(request).await;
     let status = response.status().as_u16();
     let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     let request_id = id.to_str().unwrap_or_default();
     if response.status().is_success() {
-        tracing::debug!(%method, path, status, took_us, request_id, "answered");
+        tracing::debug!(method, path, status, took_us, request_id, "answered");
     } else {
-        tracing::info!(%method, path, status, took_us, request_id, "answered");
+        tracing::info!(method, path, status, took_us, request_id, "answered");
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
@@ -55,6 +55,14 @@ fn known_path(path: &str) -> &'static str {
     ["/", "/health", "/ready", "/version", "/execute", "/receipts/verify"]
         .into_iter()
         .find(|route| *route == path)
+        .unwrap_or("(unknown)")
+}
+
+/// Methods that HTTP does not define are the client's text as well.
+fn known_method(method: &str) -> &'static str {
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
+        .into_iter()
+        .find(|known| *known == method)
         .unwrap_or("(unknown)")
 }
 

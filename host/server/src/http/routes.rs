@@ -150,7 +150,7 @@ struct Presented {
 
 impl Presented {
     fn parse(body: &[u8]) -> Result<Self, String> {
-        let value = json::read_rendered(body).map_err(|error| format!("the body is not acceptable JSON: {error}"))?;
+        let value = json::read_presented(body).map_err(|error| format!("the body is not acceptable JSON: {error}"))?;
         let Value::Object(mut members) = value else {
             return Err(format!("the body must be a JSON object, not {}", value.kind()));
         };
