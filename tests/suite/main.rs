@@ -1,3 +1,4 @@
 //! What must hold, one file per topic. Each test is a sentence; `SECURITY.md` says which promise it keeps.
 
 mod at_most_once;
+mod ledger_contract;
