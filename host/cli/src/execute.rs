@@ -23,7 +23,7 @@ pub(crate) fn run(options: &ExecuteOptions) -> Result<ExitCode, Box<dyn Error>> 
     let nonce = options.nonce.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     let request = Request { action: Action::parse(&options.action)?, payload, nonce: Nonce::parse(&nonce)? };
     let executor = serve::build(&options.host, 1)?;
-    executor.recover()?;
+    serve::recover(&executor, &options.host)?;
     let performed = executor.admit(request).map_err(ExecuteError::from).and_then(|admitted| executor.perform(admitted));
     let reply = Reply::to(performed);
     logging::say(&String::from_utf8_lossy(reply.body()));

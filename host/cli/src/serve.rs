@@ -34,10 +34,7 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     config::require_safe_listener(&options)?;
     raise_file_limit();
     let executor = Arc::new(build(&options.host, options.concurrency)?);
-    let n_recovered = executor.recover()?;
-    if n_recovered > 0 {
-        tracing::warn!(n_recovered, "completed reservations that a stopped host left behind");
-    }
+    recover(&executor, &options.host)?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads((options.concurrency + SPARE_THREADS) as usize)
@@ -62,6 +59,18 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box
         "sandbox started"
     );
     Ok(Executor { admission, ledger: Arc::new(ledger), sandbox, clock: Arc::new(SystemClock) })
+}
+
+/// Completes what a stopped host left behind, or says why nothing may start before that is done.
+pub(crate) fn recover(executor: &Executor, options: &HostOptions) -> Result<(), Box<dyn Error>> {
+    let n_recovered = executor.recover().map_err(|error| {
+        let ledger = &options.ledger.db_url;
+        format!("a reservation in {ledger} could not be completed ({error}): see to the cause and start again")
+    })?;
+    if n_recovered > 0 {
+        tracing::warn!(n_recovered, "completed reservations that a stopped host left behind");
+    }
+    Ok(())
 }
 
 async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<ExitCode, Box<dyn Error>> {
