@@ -52,7 +52,6 @@ impl Answer {
     }
 
     /// The answer itself, after making sure of its status.
-    #[must_use]
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());

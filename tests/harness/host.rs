@@ -115,6 +115,15 @@ impl Setup {
         self.command(arguments, &[]).output().expect("the openexec binary runs")
     }
 
+    /// How many executions there are in each state, as `openexec ledger stats` counts them.
+    #[must_use]
+    #[track_caller]
+    pub fn stats(&self) -> Value {
+        let output = self.run(&["ledger", "stats", "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
     fn command(&self, arguments: &[&str], more: &[String]) -> Command {
         let binary = binary();
         let mut words: Vec<String> = self.wrapper.clone();
@@ -273,6 +282,6 @@ fn read_from(path: &Path, start: u64) -> String {
 
 fn listening_address(log: &str) -> Option<SocketAddr> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let listening = lines.filter(|line| line["message"] == "listening").last()?;
+    let listening = lines.filter(|line| line["message"] == "listening").next_back()?;
     listening["address"].as_str()?.parse().ok()
 }

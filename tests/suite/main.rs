@@ -2,3 +2,4 @@
 
 mod at_most_once;
 mod ledger_contract;
+mod ledger_faults;
