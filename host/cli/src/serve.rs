@@ -39,7 +39,14 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
         .enable_all()
         .max_blocking_threads((options.concurrency + SPARE_THREADS) as usize)
         .build()?;
-    runtime.block_on(listen(options, executor))
+    let finished = runtime.block_on(listen(options, executor))?;
+    if !finished {
+        // Dropping the runtime would wait for runs as long as they take. They end with the process instead, as in a
+        // crash: the next start completes their reservations.
+        runtime.shutdown_background();
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Wires an executor: registry, sandbox, ledger, in the order in which they may refuse.
@@ -73,7 +80,8 @@ pub(crate) fn recover(executor: &Executor, options: &HostOptions) -> Result<(), 
     Ok(())
 }
 
-async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<ExitCode, Box<dyn Error>> {
+/// Serves until told to stop; returns whether everything that was admitted finished in time.
+async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<bool, Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = async move {
@@ -96,7 +104,7 @@ async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<ExitCo
     tracing::info!(address = %listener.local_addr()?, mode, "listening");
     let finished = http::serve::serve(listener, Arc::new(edge), stop).await;
     tracing::info!(finished, "stopped");
-    Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(finished)
 }
 
 /// Erases bodies beyond the retention time, now and then.
