@@ -1,5 +1,6 @@
 //! What must hold, one file per topic. Each test is a sentence; `SECURITY.md` says which promise it keeps.
 
 mod at_most_once;
+mod crash;
 mod ledger_contract;
 mod ledger_faults;
