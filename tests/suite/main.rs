@@ -2,5 +2,6 @@
 
 mod at_most_once;
 mod crash;
+mod import;
 mod ledger_contract;
 mod ledger_faults;
