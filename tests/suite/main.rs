@@ -5,3 +5,4 @@ mod crash;
 mod import;
 mod ledger_contract;
 mod ledger_faults;
+mod retention;
