@@ -281,7 +281,7 @@ fn read_from(path: &Path, start: u64) -> String {
 }
 
 fn listening_address(log: &str) -> Option<SocketAddr> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let listening = lines.filter(|line| line["message"] == "listening").next_back()?;
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let listening = lines.rfind(|line| line["message"] == "listening")?;
     listening["address"].as_str()?.parse().ok()
 }
