@@ -115,6 +115,15 @@ impl Setup {
         self.command(arguments, &[]).output().expect("the openexec binary runs")
     }
 
+    /// How many executions there are in each state, as `openexec ledger stats` counts them.
+    #[must_use]
+    #[track_caller]
+    pub fn stats(&self) -> Value {
+        let output = self.run(&["ledger", "stats", "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
     fn command(&self, arguments: &[&str], more: &[String]) -> Command {
         let binary = binary();
         let mut words: Vec<String> = self.wrapper.clone();
@@ -194,14 +203,6 @@ impl Host {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Executions by state, as `openexec ledger stats` counts them.
-    #[must_use]
-    #[track_caller]
-    pub fn stats(&self) -> Value {
-        let output = self.setup.run(&["ledger", "stats", "--json"]);
-        serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
     /// What the host has logged since the folder was made.

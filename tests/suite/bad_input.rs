@@ -51,7 +51,7 @@ fn expect_problem(answer: &Answer, status: u16, code: &str) {
 /// Nothing was recorded, the nonce `n` is free, and the host serves.
 #[track_caller]
 fn expect_no_trace(host: &Host) {
-    let stats = host.stats();
+    let stats = host.setup.stats();
     assert!(stats.as_object().expect("an object").values().all(|n| *n == 0), "{stats}");
     assert!(!host.execute("add", &json!({"a": 1}), "n").expect(200).is_replay(), "the nonce stayed free");
 }
@@ -205,7 +205,7 @@ fn the_longest_names_and_the_largest_body_are_accepted() {
     let _ = host.post("/execute", &body).expect(200);
     body.push(b' ');
     expect_problem(&host.post("/execute", &body), 413, "body-too-large");
-    assert_eq!(host.stats()["succeeded"], 2);
+    assert_eq!(host.setup.stats()["succeeded"], 2);
 }
 
 #[test]
@@ -483,7 +483,7 @@ fn a_nonce_belongs_to_the_request_that_used_it_first() {
     }
     let other = host.execute("echo", &json!({"a": 2}), "another").expect(200);
     assert_ne!(first.json()["id"], other.json()["id"]);
-    assert_eq!(host.stats()["succeeded"], 2);
+    assert_eq!(host.setup.stats()["succeeded"], 2);
 }
 
 #[test]
@@ -515,7 +515,7 @@ fn a_handler_that_says_no_is_recorded_and_says_no_again() {
     assert_eq!((&problem["outcome"], &problem["failure"]), (&json!("failed"), &json!("invalid-payload")));
     let again = host.execute("add", &json!({"a": "one"}), "n");
     assert!(again.body == refused.body && again.is_replay());
-    assert_eq!(host.stats()["failed"], 1);
+    assert_eq!(host.setup.stats()["failed"], 1);
     expect_problem(&host.execute("add", &json!({"a": 1}), "n"), 422, "nonce-reuse");
     let verify = json!({"exec_id": problem["exec_id"], "result": null, "receipt": problem["receipt"]});
     assert_eq!(host.post("/receipts/verify", verify.to_string().as_bytes()).expect(200).json()["valid"], true);

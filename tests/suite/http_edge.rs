@@ -68,7 +68,7 @@ fn a_connection_carries_many_requests_one_after_the_other_or_all_at_once() {
         assert_eq!(answer.json()["result"]["sum"], i, "in order");
         client::read_answer(&mut stream).expect("an answer").expect(200);
     }
-    assert_eq!(host.stats()["succeeded"], 30);
+    assert_eq!(host.setup.stats()["succeeded"], 30);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn an_identical_call_joins_the_one_in_flight_and_a_client_that_leaves_stops_noth
     let mut leaving = client::connect(host.address).expect("a connection");
     leaving.write_all(post(&abandoned).as_bytes()).expect("sent");
     let n_begun = |stats: &Value| stats["reserved"].as_u64().unwrap_or(0) + stats["faulted"].as_u64().unwrap_or(0);
-    assert!((0..1000).any(|_| n_begun(&host.stats()) == 2), "both calls begin");
+    assert!((0..1000).any(|_| n_begun(&host.setup.stats()) == 2), "both calls begin");
     drop(leaving);
 
     let joined = host.execute("endless-loop", &json!({}), "joined").expect(500);
@@ -169,7 +169,7 @@ fn an_identical_call_joins_the_one_in_flight_and_a_client_that_leaves_stops_noth
     let recorded = host.execute("endless-loop", &json!({}), "abandoned").expect(500);
     assert!(recorded.is_replay(), "the abandoned run came to its end");
     assert_eq!(recorded.json()["fault"], "deadline");
-    assert_eq!(host.stats()["faulted"], 2);
+    assert_eq!(host.setup.stats()["faulted"], 2);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn the_command_line_executes_along_the_same_path_and_ledger_as_http() {
     for arguments in wrong {
         assert_eq!(run(arguments), (Some(2), String::new()), "{arguments:?}");
     }
-    assert_eq!(setup.start().stats()["succeeded"], 4);
+    assert_eq!(setup.start().setup.stats()["succeeded"], 4);
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use openexec_core::json::{self, Value};
 use openexec_core::names::{Action, Nonce};
 use openexec_core::request::{Payload, Request};
-use openexec_server::executor::ExecuteError;
 use openexec_server::http::reply::Reply;
 use tokio::runtime;
 use uuid::Uuid;
@@ -26,12 +25,12 @@ pub(crate) fn run(options: &ExecuteOptions) -> Result<ExitCode, Box<dyn Error>> 
     let executor = serve::build(&options.host, 1)?;
     let runtime = runtime::Builder::new_current_thread().build()?;
     let reply = runtime.block_on(async {
-        executor.recover().await?;
+        serve::recover(&executor, &options.host).await?;
         let performed = match executor.admit(request) {
             Ok(admitted) => executor.perform(admitted).await,
             Err(refusal) => Err(refusal.into()),
         };
-        Ok::<_, ExecuteError>(Reply::to(performed))
+        Ok::<_, Box<dyn Error>>(Reply::to(performed))
     })?;
     logging::say(&String::from_utf8_lossy(reply.body()));
     Ok(if reply.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -15,7 +15,10 @@ pub(crate) fn start(options: &LogOptions) -> Result<(), String> {
         filter.map_err(|error| format!("--log '{}': {error}: write error, warn, info or debug", options.log))?;
     let is_terminal = std::io::stderr().is_terminal();
     let format = options.log_format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written (its disk is full) is lost. Reporting that on stderr would panic there, and again in
+    // the panic hook, and take the host down with the log.
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => subscriber.with_ansi(is_terminal).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),

@@ -38,11 +38,15 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
         .enable_all()
         .max_blocking_threads((options.concurrency + SPARE_THREADS) as usize)
         .build()?;
-    let n_recovered = runtime.block_on(executor.recover())?;
-    if n_recovered > 0 {
-        tracing::warn!(n_recovered, "completed reservations that a stopped host left behind");
+    runtime.block_on(recover(&executor, &options.host))?;
+    let finished = runtime.block_on(listen(options, executor))?;
+    if !finished {
+        // Dropping the runtime would wait for runs as long as they take. They end with the process instead, as in a
+        // crash: the next start completes their reservations.
+        runtime.shutdown_background();
+        return Ok(ExitCode::FAILURE);
     }
-    runtime.block_on(listen(options, executor))
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Wires an executor: registry, sandbox, ledger, in the order in which they may refuse.
@@ -64,7 +68,20 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box
     Ok(Executor::new(admission, Arc::new(ledger), sandbox, Arc::new(SystemClock)))
 }
 
-async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<ExitCode, Box<dyn Error>> {
+/// Completes what a stopped host left behind, or says why nothing may start before that is done.
+pub(crate) async fn recover(executor: &Executor, options: &HostOptions) -> Result<(), Box<dyn Error>> {
+    let n_recovered = executor.recover().await.map_err(|error| {
+        let ledger = &options.ledger.db_url;
+        format!("a reservation in {ledger} could not be completed ({error}): see to the cause and start again")
+    })?;
+    if n_recovered > 0 {
+        tracing::warn!(n_recovered, "completed reservations that a stopped host left behind");
+    }
+    Ok(())
+}
+
+/// Serves until told to stop; returns whether everything that was admitted finished in time.
+async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<bool, Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = async move {
@@ -87,7 +104,7 @@ async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<ExitCo
     tracing::info!(address = %listener.local_addr()?, mode, "listening");
     let finished = http::serve::serve(listener, Arc::new(edge), stop).await;
     tracing::info!(finished, "stopped");
-    Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(finished)
 }
 
 /// Erases bodies beyond the retention time, now and then.

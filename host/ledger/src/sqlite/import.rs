@@ -38,8 +38,10 @@ pub(super) fn is_predecessor(connection: &Connection) -> rusqlite::Result<bool> 
 /// A row that cannot be answered again (its JSON is outside today's rules, or its id is not a UUID) still claims its
 /// nonce: it is imported without a body, under a fingerprint that no request has.
 pub(super) fn import(connection: &Connection) -> rusqlite::Result<u64> {
+    // The columns of type JSON have numeric affinity: a result that was a bare number is a number there, not text.
     let mut old = connection.prepare(
-        "SELECT id, action, payload, result, nonce, approved, max(coalesce(unixepoch(timestamp), 0), 0) * 1000
+        "SELECT id, action, CAST(payload AS TEXT), CAST(result AS TEXT), nonce, approved,
+             max(coalesce(unixepoch(timestamp), 0), 0) * 1000
          FROM execution_log WHERE nonce IS NOT NULL ORDER BY timestamp, rowid",
     )?;
     let mut insert = connection.prepare(

@@ -23,7 +23,7 @@ use openexec_core::digest::Digest;
 use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::time::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
 use crate::{Claim, Ledger, LedgerError, Pending, Stats};
 use group_commit::Writer;
@@ -129,6 +129,8 @@ impl SqliteLedger {
         let lock = lock_for_host(path)?;
         let mut connection = connect(path)?;
         let n_imported = schema::prepare(&mut connection, path)?;
+        keep_write_ahead_log(&connection, path)?; // only now: until here, the file may be somebody else's
+        rows::probe(&connection).map_err(|error| explain(error, path))?;
         Self::start(path, connection, n_imported, Some(lock))
     }
 
@@ -204,7 +206,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn probe(&self) -> Pending<()> {
-        self.writer.write(rows::probe)
+        self.writer.write(|connection| Ok(rows::probe(connection)?))
     }
 }
 
@@ -236,15 +238,37 @@ fn lock_for_host(path: &Path) -> Result<File, OpenError> {
 fn connect(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| explain(error, path))?;
+    require_writable(&connection, path)?;
     configure(&connection).map_err(|error| explain(error, path))?;
     Ok(connection)
+}
+
+/// SQLite opens a file that it may not write for reading only, and then puts a write-ahead log beside it that nobody may
+/// write either, also once the file is writable again. So this is asked before anything is read.
+fn require_writable(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    match connection.is_readonly(MAIN_DB).map_err(|error| explain(error, path))? {
+        false => Ok(()),
+        true => Err(OpenError::NotWritable { path: path.to_owned(), cause: "it is read-only".to_owned() }),
+    }
+}
+
+/// Switches the file to a write-ahead log, for good. Where SQLite cannot, it quietly keeps the mode it has, whose commits
+/// need not survive the loss of power.
+fn keep_write_ahead_log(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
+    match mode.map_err(|error| explain(error, path))?.as_str() {
+        "wal" => Ok(()),
+        mode => {
+            let cause = format!("no write-ahead log on this file system, only journal mode {mode}");
+            Err(OpenError::NotWritable { path: path.to_owned(), cause })
+        }
+    }
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Reading the version first makes a file that is not a database fail here, before anything is written to it.
     connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;

@@ -176,10 +176,9 @@ pub(super) fn stats(connection: &Connection) -> Result<Stats, LedgerError> {
 }
 
 /// Writes a page and leaves no trace, so that a full disk or a read-only file shows.
-pub(super) fn probe(connection: &Connection) -> Result<(), LedgerError> {
+pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    connection.pragma_update(None, "user_version", version)?;
-    Ok(())
+    connection.pragma_update(None, "user_version", version)
 }
 
 const SELECT: &str = "SELECT id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,

@@ -1,0 +1,476 @@
+//! What every ledger promises: one suite, every adapter.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
+
+use openexec_core::digest::Digest;
+use openexec_core::names::{Audience, Tenant};
+use openexec_core::outcome::{Effect, Failure, FailureKind, Fault, JsonText, Outcome, Resources, Run, Status};
+use openexec_core::registry::Limits;
+use openexec_core::request::{ExecId, Request};
+use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
+use openexec_core::time::Timestamp;
+use openexec_ledger::memory::MemoryLedger;
+use openexec_ledger::sqlite::SqliteLedger;
+use openexec_ledger::{Claim, Ledger, LedgerError, Stats};
+use proptest::prelude::*;
+use serde_json::json;
+use tempfile::TempDir;
+
+#[test]
+fn the_memory_ledger_keeps_the_contract() {
+    ledger_contract(|| Box::new(MemoryLedger::default()));
+}
+
+#[test]
+fn the_sqlite_ledger_keeps_the_contract() {
+    let folder = TempDir::new().unwrap();
+    let n_opened = Cell::new(0);
+    ledger_contract(|| {
+        n_opened.set(n_opened.get() + 1);
+        Box::new(SqliteLedger::open(&folder.path().join(format!("{}.db", n_opened.get()))).unwrap())
+    });
+}
+
+/// `open` gives a new, empty ledger.
+fn ledger_contract(open: impl Fn() -> Box<dyn Ledger>) {
+    a_free_nonce_is_claimed_and_an_unsealed_claim_keeps_its_first_facts(&*open());
+    the_same_nonce_for_another_request_is_taken_at_every_stage(&*open());
+    the_same_nonce_of_another_tenant_is_another_execution(&*open());
+    an_exact_replay_returns_the_first_seal_for_every_outcome(&*open());
+    a_thousand_racing_claims_for_one_request_yield_one_fresh_claim(&*open());
+    a_thousand_racing_requests_for_one_nonce_yield_one_fresh_claim(&*open());
+    unsealed_lists_the_oldest_first_with_all_facts(&*open());
+    erasing_goes_from_the_oldest_on_and_no_further_than_told(&*open());
+    erasing_keeps_what_is_not_sealed(&*open());
+    erasing_leaves_a_tombstone_of_every_outcome(&*open());
+    a_receipt_exists_from_the_seal_on_for_ever(&*open());
+    stats_count_every_state(&*open());
+    a_probe_leaves_no_trace(&*open());
+}
+
+fn a_free_nonce_is_claimed_and_an_unsealed_claim_keeps_its_first_facts(ledger: &dyn Ledger) {
+    let first = facts("demo", "n", 1, 1_000);
+    let Claim::Fresh(reservation) = ledger.reserve(first.clone()).wait().unwrap() else { panic!("the nonce was free") };
+    assert_eq!(*reservation.facts(), first);
+    // What runs after a crash is what was admitted then, whatever the registry says now.
+    let later = Reserved { component: Digest::of(b"newer"), limits: Limits::default(), ..facts("demo", "n", 1, 2_000) };
+    let Claim::Unsealed(reservation) = ledger.reserve(later).wait().unwrap() else { panic!("nothing was sealed") };
+    assert_eq!(*reservation.facts(), first);
+}
+
+fn the_same_nonce_for_another_request_is_taken_at_every_stage(ledger: &dyn Ledger) {
+    let Claim::Fresh(reservation) = ledger.reserve(facts("demo", "n", 1, 1_000)).wait().unwrap() else { panic!() };
+    let other = || ledger.reserve(facts("demo", "n", 2, 1_000)).wait().unwrap();
+    assert_eq!(other(), Claim::Taken, "while reserved");
+    ledger.seal(&reservation.seal(run(succeeded()), at(1_001))).wait().unwrap();
+    assert_eq!(other(), Claim::Taken, "once sealed");
+    assert_eq!(ledger.erase(at(9_999), 10).wait().unwrap(), 1);
+    assert_eq!(other(), Claim::Taken, "once erased");
+}
+
+fn the_same_nonce_of_another_tenant_is_another_execution(ledger: &dyn Ledger) {
+    let of_one = keep(ledger, facts("one", "n", 1, 1_000), succeeded());
+    let of_other = keep(ledger, facts("other", "n", 1, 1_000), Outcome::Interrupted);
+    assert_ne!(of_one.exec_id, of_other.exec_id);
+    assert_eq!(ledger.reserve(facts("one", "n", 1, 2_000)).wait().unwrap(), Claim::Sealed(of_one));
+    assert_eq!(ledger.reserve(facts("other", "n", 1, 2_000)).wait().unwrap(), Claim::Sealed(of_other));
+}
+
+fn an_exact_replay_returns_the_first_seal_for_every_outcome(ledger: &dyn Ledger) {
+    for (i, outcome) in every_outcome().into_iter().enumerate() {
+        let nonce = format!("n{i}");
+        let sealed = keep(ledger, facts("demo", &nonce, 1, 1_000), outcome);
+        for replay in 0..2 {
+            let claim = ledger.reserve(facts("demo", &nonce, 1, 2_000)).wait().unwrap();
+            assert_eq!(claim, Claim::Sealed(sealed.clone()), "replay {replay}");
+        }
+    }
+}
+
+fn a_thousand_racing_claims_for_one_request_yield_one_fresh_claim(ledger: &dyn Ledger) {
+    let claims = race(ledger, |_| facts("demo", "n", 1, 1_000));
+    let n_fresh = claims.iter().filter(|claim| matches!(claim, Claim::Fresh(_))).count();
+    let n_unsealed = claims.iter().filter(|claim| matches!(claim, Claim::Unsealed(_))).count();
+    assert_eq!((n_fresh, n_unsealed), (1, 999));
+    assert_eq!(ledger.unsealed().unwrap().len(), 1);
+}
+
+fn a_thousand_racing_requests_for_one_nonce_yield_one_fresh_claim(ledger: &dyn Ledger) {
+    let claims = race(ledger, |i| facts("demo", "n", i, 1_000));
+    let n_fresh = claims.iter().filter(|claim| matches!(claim, Claim::Fresh(_))).count();
+    let n_taken = claims.iter().filter(|claim| **claim == Claim::Taken).count();
+    assert_eq!((n_fresh, n_taken), (1, 999));
+}
+
+fn unsealed_lists_the_oldest_first_with_all_facts(ledger: &dyn Ledger) {
+    let mut reserved: Vec<Reserved> = (0..20).map(|i| facts("demo", &format!("n{i}"), i, 1_000 + i)).collect();
+    for facts in &reserved {
+        ledger.reserve(facts.clone()).wait().unwrap();
+    }
+    let sealed = reserved.remove(7);
+    let Claim::Unsealed(reservation) = ledger.reserve(sealed).wait().unwrap() else { panic!() };
+    ledger.seal(&reservation.seal(run(succeeded()), at(3_000))).wait().unwrap();
+    let unsealed = ledger.unsealed().unwrap();
+    assert_eq!(unsealed.iter().map(|reservation| reservation.facts().clone()).collect::<Vec<_>>(), reserved);
+}
+
+fn erasing_goes_from_the_oldest_on_and_no_further_than_told(ledger: &dyn Ledger) {
+    let reserve = |i: u64| facts("demo", &format!("n{i}"), i, 1_000 + i);
+    for i in 0..10 {
+        keep(ledger, reserve(i), succeeded());
+    }
+    let erased = || -> Vec<bool> {
+        (0..10).map(|i| matches!(ledger.reserve(reserve(i)).wait().unwrap(), Claim::Erased(_))).collect()
+    };
+    let first = |n: usize| -> Vec<bool> { (0..10).map(|i| i < n).collect() };
+    assert_eq!(ledger.erase(at(1_000), 100).wait().unwrap(), 0, "the moment itself is not before it");
+    assert_eq!(ledger.erase(at(9_999), 0).wait().unwrap(), 0);
+    assert_eq!(erased(), first(0));
+    assert_eq!(ledger.erase(at(9_999), 3).wait().unwrap(), 3);
+    assert_eq!(erased(), first(3));
+    assert_eq!(ledger.erase(at(1_005), 100).wait().unwrap(), 2);
+    assert_eq!(erased(), first(5));
+    assert_eq!(ledger.erase(at(9_999), 100).wait().unwrap(), 5);
+    assert_eq!(ledger.erase(at(9_999), 100).wait().unwrap(), 0, "nothing is erased twice");
+}
+
+fn erasing_keeps_what_is_not_sealed(ledger: &dyn Ledger) {
+    let unsealed = facts("demo", "unsealed", 1, 1_000);
+    ledger.reserve(unsealed.clone()).wait().unwrap();
+    keep(ledger, facts("demo", "sealed", 1, 1_001), succeeded());
+    assert_eq!(ledger.erase(at(9_999), 1).wait().unwrap(), 1, "an unsealed one does not use up the number");
+    let left = ledger.unsealed().unwrap();
+    assert_eq!(left.iter().map(Reservation::facts).collect::<Vec<_>>(), [&unsealed]);
+    let sealed = keep(ledger, unsealed.clone(), succeeded());
+    assert_eq!(ledger.reserve(unsealed).wait().unwrap(), Claim::Sealed(sealed));
+}
+
+fn erasing_leaves_a_tombstone_of_every_outcome(ledger: &dyn Ledger) {
+    let outcomes = every_outcome();
+    let reserve = |i: usize| facts("demo", &format!("n{i}"), 1, 1_000);
+    let sealed: Vec<_> =
+        outcomes.iter().enumerate().map(|(i, outcome)| keep(ledger, reserve(i), outcome.clone())).collect();
+    assert_eq!(ledger.erase(at(9_999), 1_000).wait().unwrap(), outcomes.len() as u64);
+    for (i, sealed) in sealed.into_iter().enumerate() {
+        let tombstone = Tombstone {
+            exec_id: sealed.exec_id,
+            action: sealed.action,
+            status: sealed.outcome.status(),
+            fault: if let Outcome::Faulted(fault) = sealed.outcome { Some(fault) } else { None },
+            receipt: sealed.receipt,
+        };
+        assert_eq!(ledger.reserve(reserve(i)).wait().unwrap(), Claim::Erased(tombstone));
+    }
+}
+
+fn a_receipt_exists_from_the_seal_on_for_ever(ledger: &dyn Ledger) {
+    let facts = facts("demo", "n", 1, 1_000);
+    let receipt = || ledger.receipt(facts.exec_id).unwrap();
+    assert_eq!(receipt(), None, "before the reservation");
+    ledger.reserve(facts.clone()).wait().unwrap();
+    assert_eq!(receipt(), None, "before the seal");
+    let sealed = keep(ledger, facts.clone(), succeeded());
+    assert_eq!(receipt(), Some(sealed.receipt));
+    ledger.erase(at(9_999), 1).wait().unwrap();
+    assert_eq!(receipt(), Some(sealed.receipt), "after the erasure");
+    assert_eq!(ledger.receipt(ExecId::from_bytes([7; 16])).unwrap(), None, "of another");
+}
+
+fn stats_count_every_state(ledger: &dyn Ledger) {
+    assert_eq!(ledger.stats().unwrap(), Stats::default());
+    for (i, outcome) in every_outcome().into_iter().enumerate() {
+        keep(ledger, facts("demo", &format!("n{i}"), 1, 1_000), outcome);
+    }
+    for i in 0..4 {
+        ledger.reserve(facts("demo", &format!("reserved{i}"), 1, 2_000)).wait().unwrap();
+    }
+    ledger.erase(at(9_999), 3).wait().unwrap();
+    let expected = Stats {
+        n_reserved: 4,
+        n_succeeded: 3,
+        n_failed: 3,
+        n_faulted: Fault::ALL.len() as u64,
+        n_interrupted: 1,
+        n_erased: 3,
+    };
+    assert_eq!(ledger.stats().unwrap(), expected);
+}
+
+fn a_probe_leaves_no_trace(ledger: &dyn Ledger) {
+    let sealed = keep(ledger, facts("demo", "n", 1, 1_000), succeeded());
+    let before = ledger.stats().unwrap();
+    ledger.probe().wait().unwrap();
+    assert_eq!(ledger.stats().unwrap(), before);
+    assert_eq!(ledger.reserve(facts("demo", "n", 1, 2_000)).wait().unwrap(), Claim::Sealed(sealed));
+}
+
+#[test]
+fn everything_survives_reopening_a_sqlite_ledger() {
+    let folder = TempDir::new().unwrap();
+    let open = || SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let reserve = |i: usize| facts("demo", &format!("n{i}"), 1, 1_000 + i as u64);
+    let unsealed = facts("demo", "unsealed", 1, 5_000);
+    let outcomes = every_outcome();
+    let ledger = open();
+    let sealed: Vec<_> =
+        outcomes.iter().enumerate().map(|(i, outcome)| keep(&ledger, reserve(i), outcome.clone())).collect();
+    ledger.reserve(unsealed.clone()).wait().unwrap();
+    ledger.erase(at(9_999), 2).wait().unwrap();
+    let stats = ledger.stats().unwrap();
+    drop(ledger);
+    let ledger = open();
+    assert_eq!(ledger.stats().unwrap(), stats);
+    assert_eq!(ledger.unsealed().unwrap().iter().map(Reservation::facts).collect::<Vec<_>>(), [&unsealed]);
+    for (i, sealed) in sealed.into_iter().enumerate() {
+        assert_eq!(ledger.receipt(sealed.exec_id).unwrap(), Some(sealed.receipt));
+        match ledger.reserve(reserve(i)).wait().unwrap() {
+            Claim::Erased(tombstone) if i < 2 => assert_eq!(tombstone.receipt, sealed.receipt),
+            claim => assert_eq!(claim, Claim::Sealed(sealed)),
+        }
+    }
+}
+
+#[test]
+fn two_connections_to_one_sqlite_file_never_both_get_a_fresh_claim() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("ledger.db");
+    let one = SqliteLedger::open(&path).unwrap();
+    let other = SqliteLedger::open_for_maintenance(&path).unwrap();
+    let claims = thread::scope(|scope| {
+        let race = |ledger| scope.spawn(move || (0..200).map(|i| claim_numbered(ledger, i)).collect::<Vec<_>>());
+        let (one, other) = (race(&one), race(&other));
+        one.join().unwrap().into_iter().zip(other.join().unwrap()).collect::<Vec<_>>()
+    });
+    for (one, other) in claims {
+        let n_fresh = [&one, &other].into_iter().filter(|claim| matches!(claim, Claim::Fresh(_))).count();
+        assert_eq!(n_fresh, 1, "{one:?} and {other:?}");
+    }
+}
+
+fn claim_numbered(ledger: &SqliteLedger, i: u64) -> Claim {
+    ledger.reserve(facts("demo", &format!("n{i}"), 1, 1_000)).wait().unwrap()
+}
+
+#[test]
+fn the_sqlite_ledger_keeps_no_seal_without_a_reservation_and_none_twice() {
+    let folder = TempDir::new().unwrap();
+    let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let stray = Reservation::made_durable(facts("demo", "stray", 1, 1_000)).seal(run(succeeded()), at(1_001));
+    assert!(matches!(ledger.seal(&stray).wait(), Err(LedgerError::Broken(_))));
+    assert_eq!(ledger.receipt(stray.exec_id).unwrap(), None);
+    let first = keep(&ledger, facts("demo", "n", 1, 1_000), succeeded());
+    let second = Sealed { outcome: Outcome::Interrupted, ..first.clone() };
+    assert!(matches!(ledger.seal(&second).wait(), Err(LedgerError::Broken(_))));
+    assert_eq!(ledger.reserve(facts("demo", "n", 1, 1_000)).wait().unwrap(), Claim::Sealed(first));
+}
+
+#[test]
+fn a_seal_that_is_refused_takes_no_other_write_down_with_it() {
+    let folder = TempDir::new().unwrap();
+    let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let n_callers = 64;
+    let start = Barrier::new(n_callers);
+    thread::scope(|scope| {
+        for i in 0..n_callers {
+            let (ledger, start) = (&ledger, &start);
+            scope.spawn(move || {
+                let facts = facts("demo", &format!("n{i}"), 1, 1_000);
+                start.wait();
+                if i % 2 == 0 {
+                    let stray = Reservation::made_durable(facts).seal(run(succeeded()), at(1_001));
+                    assert!(matches!(ledger.seal(&stray).wait(), Err(LedgerError::Broken(_))));
+                } else {
+                    assert!(matches!(ledger.reserve(facts).wait(), Ok(Claim::Fresh(_))));
+                }
+            });
+        }
+    });
+    assert_eq!(ledger.stats().unwrap(), Stats { n_reserved: 32, ..Stats::default() });
+}
+
+#[test]
+#[should_panic(expected = "sealed without a reservation")]
+fn the_memory_ledger_fails_a_test_that_seals_without_a_reservation() {
+    let stray = Reservation::made_durable(facts("demo", "stray", 1, 1_000)).seal(run(succeeded()), at(1_001));
+    let _ = MemoryLedger::default().seal(&stray);
+}
+
+#[test]
+#[should_panic(expected = "sealed twice")]
+fn the_memory_ledger_fails_a_test_that_seals_twice() {
+    let ledger = MemoryLedger::default();
+    let sealed = keep(&ledger, facts("demo", "n", 1, 1_000), succeeded());
+    let _ = ledger.seal(&sealed).wait();
+}
+
+/// One call of the host, in the small world of the property test.
+#[derive(Clone, Debug)]
+enum Operation {
+    Reserve { tenant: u8, nonce: u8, payload: u64 },
+    Seal { which: prop::sample::Index, outcome: prop::sample::Index },
+    Erase { age_ms: u64, n_max: u32 },
+    Reopen,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let reserve = (0..2_u8, 0..4_u8, 0..2_u64);
+    prop_oneof![
+        5 => reserve.prop_map(|(tenant, nonce, payload)| Operation::Reserve { tenant, nonce, payload }),
+        4 => any::<(prop::sample::Index, prop::sample::Index)>()
+            .prop_map(|(which, outcome)| Operation::Seal { which, outcome }),
+        2 => (0..20_u64, 0..4_u32).prop_map(|(age_ms, n_max)| Operation::Erase { age_ms, n_max }),
+        1 => Just(Operation::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_ledgers_answer_every_sequence_of_calls_alike(operations in prop::collection::vec(operation(), 1..50)) {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("ledger.db");
+        let memory = MemoryLedger::default();
+        let mut sqlite = Some(SqliteLedger::open(&path).unwrap());
+        let mut held: BTreeMap<ExecId, Reserved> = BTreeMap::new();
+        for (now, operation) in (1_000..).zip(operations) {
+            sqlite = perform(operation, now, &memory, sqlite, &path, &mut held)?;
+        }
+    }
+}
+
+/// Performs one operation on both and compares every answer and everything that can be read.
+fn perform(
+    operation: Operation,
+    now: u64,
+    memory: &MemoryLedger,
+    mut sqlite: Option<SqliteLedger>,
+    path: &Path,
+    held: &mut BTreeMap<ExecId, Reserved>,
+) -> Result<Option<SqliteLedger>, TestCaseError> {
+    if matches!(operation, Operation::Reopen) {
+        drop(sqlite.take());
+    }
+    let sqlite = sqlite.unwrap_or_else(|| SqliteLedger::open(path).unwrap());
+    match operation {
+        Operation::Reserve { tenant, nonce, payload } => {
+            let facts = facts(&format!("t{tenant}"), &format!("n{nonce}"), payload, now);
+            let claim = memory.reserve(facts.clone()).wait().unwrap();
+            if let Claim::Fresh(reservation) = &claim {
+                held.insert(facts.exec_id, reservation.facts().clone());
+            }
+            prop_assert_eq!(sqlite.reserve(facts).wait().unwrap(), claim);
+        }
+        Operation::Seal { which, outcome } => {
+            if !held.is_empty() {
+                let exec_id = *which.get(&held.keys().copied().collect::<Vec<_>>());
+                let reserved = held.remove(&exec_id).unwrap();
+                let outcome = outcome.get(&every_outcome()).clone();
+                let sealed = Reservation::made_durable(reserved).seal(run(outcome), at(now));
+                memory.seal(&sealed).wait().unwrap();
+                sqlite.seal(&sealed).wait().unwrap();
+            }
+        }
+        Operation::Erase { age_ms, n_max } => {
+            let before = at(now - age_ms);
+            prop_assert_eq!(sqlite.erase(before, n_max).wait().unwrap(), memory.erase(before, n_max).wait().unwrap());
+        }
+        Operation::Reopen => {}
+    }
+    prop_assert_eq!(sqlite.stats().unwrap(), memory.stats().unwrap());
+    prop_assert_eq!(sqlite.unsealed().unwrap(), memory.unsealed().unwrap());
+    for (tenant, nonce, payload) in (0..16).map(|i| (i & 1, i >> 1 & 3, i >> 3 & 1)) {
+        let exec_id = facts(&format!("t{tenant}"), &format!("n{nonce}"), payload, now).exec_id;
+        prop_assert_eq!(sqlite.receipt(exec_id).unwrap(), memory.receipt(exec_id).unwrap());
+    }
+    Ok(Some(sqlite))
+}
+
+/// Reserves at the same moment from a thousand threads.
+fn race(ledger: &dyn Ledger, facts: impl Fn(u64) -> Reserved + Sync) -> Vec<Claim> {
+    let n_callers = 1_000;
+    let start = Barrier::new(n_callers);
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..n_callers as u64)
+            .map(|i| {
+                let (facts, start) = (facts(i), &start);
+                let caller = thread::Builder::new().stack_size(128 * 1024);
+                let claim = move || {
+                    start.wait();
+                    ledger.reserve(facts).wait().unwrap()
+                };
+                caller.spawn_scoped(scope, claim).unwrap()
+            })
+            .collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    })
+}
+
+/// Facts as admission makes them, with a payload that needs every kind of escape.
+fn facts(tenant: &str, nonce: &str, payload: u64, reserved_at: u64) -> Reserved {
+    let payload = json!({"i": payload, "text": "\u{0}\"\\\n é 😀 '", "nested": {"float": 1e300, "list": [null, true]}});
+    let body = json!({"action": "payments.transfer", "payload": payload, "nonce": nonce});
+    let request = Request::parse(body.to_string().as_bytes()).unwrap();
+    let tenant = Tenant::parse(tenant).unwrap();
+    let identity = request.identity(&Audience::parse("openexec").unwrap(), &tenant);
+    Reserved {
+        exec_id: identity.exec_id,
+        fingerprint: identity.fingerprint,
+        tenant,
+        action: request.action,
+        nonce: request.nonce,
+        payload: request.payload.canonical().clone(),
+        component: Digest::of(b"component"),
+        limits: Limits { fuel: 100_000_000_000, memory_bytes: 2, output_bytes: 3, deadline_ms: 4 },
+        reserved_at: at(reserved_at),
+    }
+}
+
+/// Reserves, whatever was there, and seals with this outcome.
+fn keep(ledger: &dyn Ledger, facts: Reserved, outcome: Outcome) -> Sealed {
+    let sealed_at = at(facts.reserved_at.unix_ms() + 1);
+    let (Claim::Fresh(reservation) | Claim::Unsealed(reservation)) = ledger.reserve(facts).wait().unwrap() else {
+        panic!("it was sealed before")
+    };
+    let sealed = reservation.seal(run(outcome), sealed_at);
+    ledger.seal(&sealed).wait().unwrap();
+    sealed
+}
+
+fn run(outcome: Outcome) -> Run {
+    Run { outcome, resources: Resources { fuel: 123_456_789_012, memory_bytes: 65_536 } }
+}
+
+fn succeeded() -> Outcome {
+    Outcome::accept(r#"{"ok":true}"#, Vec::new(), 1_000)
+}
+
+/// Every way to end, with everything a ledger has to keep of it.
+fn every_outcome() -> Vec<Outcome> {
+    let effects = (0..3).map(|i| Effect {
+        kind: format!("kind.{i}"),
+        body: JsonText::kept(format!(r#"{{"order":{i},"text":"\u0000\u00e9"}}"#)),
+    });
+    let result = JsonText::kept(r#"{"a":1.0,"b":1e+16,"c":"\ud83d\ude00"}"#.to_owned());
+    let mut outcomes = vec![
+        succeeded(),
+        Outcome::Succeeded { result: result.clone(), effects: Vec::new() },
+        Outcome::Succeeded { result, effects: effects.rev().collect() },
+        Outcome::Interrupted,
+    ];
+    for kind in [FailureKind::InvalidPayload, FailureKind::Rejected, FailureKind::Internal] {
+        outcomes.push(Outcome::Failed(Failure::new(kind, "no: é 😀 \u{0} '\"".to_owned())));
+    }
+    outcomes.extend(Fault::ALL.map(Outcome::Faulted));
+    let statuses = [Status::Succeeded, Status::Failed, Status::Faulted, Status::Interrupted];
+    assert!(statuses.into_iter().all(|status| outcomes.iter().any(|outcome| outcome.status() == status)));
+    outcomes
+}
+
+fn at(unix_ms: u64) -> Timestamp {
+    Timestamp::from_unix_ms(unix_ms)
+}
