@@ -45,11 +45,14 @@ impl Random {
     }
 }
 
+/// A status and a body.
+type Heard = (u16, Vec<u8>);
+
 /// What all clients of all rounds know of the ledger.
 #[derive(Default)]
 struct Known {
     /// Every answer by its nonce; `None` while nobody has heard one.
-    answers: Mutex<BTreeMap<u64, Option<(u16, Vec<u8>)>>>,
+    answers: Mutex<BTreeMap<u64, Option<Heard>>>,
     n_nonces: AtomicU64,
     n_replays: AtomicU64,
 }
@@ -71,7 +74,7 @@ impl Known {
         assert_eq!(*first, heard, "nonce {nonce} has two answers");
     }
 
-    fn answer(&self, nonce: u64) -> Option<(u16, Vec<u8>)> {
+    fn answer(&self, nonce: u64) -> Option<Heard> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)[&nonce].clone()
     }
 }

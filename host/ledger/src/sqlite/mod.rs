@@ -45,7 +45,19 @@ pub struct SqliteLedger {
     reader: Mutex<Connection>,
     n_imported: u64,
     /// Held for as long as this host has the ledger; `None` for maintenance beside a running host.
-    _host_lock: Option<File>,
+    _host_lock: Option<HostLock>,
+}
+
+/// The single-host lock. Given back when dropped: closing the file alone would not, while a process that was just forked
+/// from this one still has a copy of the handle.
+#[derive(Debug)]
+struct HostLock(File);
+
+impl Drop for HostLock {
+    fn drop(&mut self) {
+        // The system does it when the last copy is closed, at the latest with the process.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Why a ledger file is not opened. The text says what to do.
@@ -147,7 +159,7 @@ impl SqliteLedger {
         Self::start(path, connection, 0, None)
     }
 
-    fn start(path: &Path, writer: Connection, n_imported: u64, host_lock: Option<File>) -> Result<Self, OpenError> {
+    fn start(path: &Path, writer: Connection, n_imported: u64, host_lock: Option<HostLock>) -> Result<Self, OpenError> {
         let not_writable =
             |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
         Ok(Self {
@@ -218,7 +230,7 @@ impl From<rusqlite::Error> for LedgerError {
 
 /// Takes the single-host lock: an advisory lock on a file beside the ledger. Not on the ledger itself, because closing
 /// any handle of that file would drop SQLite's own locks.
-fn lock_for_host(path: &Path) -> Result<File, OpenError> {
+fn lock_for_host(path: &Path) -> Result<HostLock, OpenError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
         return Err(OpenError::NoFolder { path: path.to_owned() });
@@ -229,7 +241,7 @@ fn lock_for_host(path: &Path) -> Result<File, OpenError> {
         |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
     let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(not_writable)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(HostLock(lock)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(not_writable(error)),
     }
