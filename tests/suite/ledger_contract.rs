@@ -474,3 +474,16 @@ fn every_outcome() -> Vec<Outcome> {
 fn at(unix_ms: u64) -> Timestamp {
     Timestamp::from_unix_ms(unix_ms)
 }
+
+#[test]
+fn a_row_from_the_future_does_not_keep_old_ones_from_being_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    for (nonce, reserved_at) in [("old", 1_000), ("future", 9_000_000), ("old too", 1_001)] {
+        let reserved = facts("demo", nonce, 1, reserved_at);
+        let Claim::Fresh(reservation) = ledger.reserve(reserved).wait().unwrap() else { panic!("the nonce was free") };
+        ledger.seal(&reservation.seal(run(succeeded()), at(reserved_at))).wait().unwrap();
+    }
+    assert_eq!(ledger.erase(at(5_000), 10).wait().unwrap(), 2);
+    assert_eq!(ledger.stats().unwrap().n_erased, 2);
+}

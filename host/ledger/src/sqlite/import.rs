@@ -8,7 +8,8 @@
 //! `fingerprint` is `SHA-256(action ‖ 0 ‖ JCS(payload))`, without tenant and audience. An imported nonce belongs to its
 //! action and payload for every tenant; any other use of it is refused.
 //!
-//! The old table stays, so that going back is possible, until `erase` removes its rows by age.
+//! Imported bodies age from the import on: taking a ledger over must not be what destroys it. The old table stays, so
+//! that going back is possible, until `erase` removes its rows together with those bodies.
 
 use openexec_core::digest::Digest;
 use openexec_core::json::{self, Value};
@@ -47,7 +48,7 @@ pub(super) fn import(connection: &Connection) -> rusqlite::Result<u64> {
     let mut insert = connection.prepare(
         "INSERT INTO execution (exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
              output_bytes_max, deadline_ms_max, reserved_at, state, fuel, memory_bytes, receipt, sealed_at)
-         VALUES (?1, '', ?2, ?3, ?4, zeroblob(32), 0, 0, 0, 0, ?5, 'succeeded', 0, 0, ?6, ?5)",
+         VALUES (?1, '', ?2, ?3, ?4, zeroblob(32), 0, 0, 0, 0, unixepoch() * 1000, 'succeeded', 0, 0, ?6, ?5)",
     )?;
     let mut insert_body = connection.prepare("INSERT INTO body (execution, payload, result) VALUES (?1, ?2, ?3)")?;
     let mut n_imported = 0;
@@ -56,7 +57,7 @@ pub(super) fn import(connection: &Connection) -> rusqlite::Result<u64> {
         let id: String = row.get(0)?;
         let action: String = row.get(1)?;
         let nonce: String = row.get(4)?;
-        let reserved_at: i64 = row.get(6)?;
+        let sealed_at: i64 = row.get(6)?;
         let answer = match row.get::<_, Option<bool>>(5)? {
             Some(true) => answer(&id, row.get(2)?, row.get(3)?),
             Some(false) | None => None,
@@ -69,7 +70,7 @@ pub(super) fn import(connection: &Connection) -> rusqlite::Result<u64> {
                     &nonce,
                     fingerprint.as_bytes(),
                     &action,
-                    reserved_at,
+                    sealed_at,
                     receipt.as_bytes(),
                 ))?;
                 insert_body.execute((connection.last_insert_rowid(), &payload, result.as_str()))?;
@@ -82,7 +83,7 @@ pub(super) fn import(connection: &Connection) -> rusqlite::Result<u64> {
                     &nonce,
                     unmatched.as_bytes(),
                     &action,
-                    reserved_at,
+                    sealed_at,
                     Digest::of(b"").as_bytes(),
                 ))?;
             }
@@ -132,11 +133,14 @@ pub(super) fn claim(connection: &Connection, reserved: &Reserved) -> Result<Opti
     rows::held_by_same(connection, id, reserved.clone()).map(Some)
 }
 
-/// Removes old rows from the predecessor's table, if it is there. Their nonces stay claimed by the imported rows.
+/// Removes the rows of the predecessor's table whose executions were imported before `before`. Their nonces stay claimed.
 pub(super) fn erase(connection: &Connection, before: Timestamp) -> Result<(), LedgerError> {
     if is_predecessor(connection)? {
-        let before_s = i64::try_from(before.unix_ms() / 1000).unwrap_or(i64::MAX);
-        connection.execute("DELETE FROM execution_log WHERE coalesce(unixepoch(timestamp), 0) < ?1", [before_s])?;
+        connection.execute(
+            "DELETE FROM execution_log WHERE EXISTS (SELECT 1 FROM execution WHERE tenant = ''
+                 AND execution.nonce = execution_log.nonce AND reserved_at < ?1)",
+            [i64::try_from(before.unix_ms()).unwrap_or(i64::MAX)],
+        )?;
     }
     Ok(())
 }

@@ -134,19 +134,29 @@ pub(super) fn receipt(connection: &Connection, exec_id: ExecId) -> Result<Option
     Ok(receipt.flatten().map(Digest::from_bytes))
 }
 
-/// Erases bodies from the old end. Rows are numbered in order of reservation, so the walk stops at the first young one.
+/// Young bodies in a row after which `erase` stops looking. More than one, because a clock that was set back leaves rows
+/// that look young among old ones.
+const YOUNG_IN_A_ROW_MAX: u32 = 1_000;
+
+/// Erases bodies from the old end. Rows are numbered in order of reservation, so the walk need not see the young ones.
 pub(super) fn erase(connection: &Connection, before: Timestamp, n_max: u32) -> Result<u64, LedgerError> {
     let mut oldest = connection.prepare_cached(
         "SELECT body.execution, execution.reserved_at, execution.state = 'reserved'
          FROM body JOIN execution ON execution.id = body.execution ORDER BY body.execution",
     )?;
     let mut ids = Vec::new();
+    let mut n_young_in_a_row = 0;
     let mut rows = oldest.query([])?;
     while let Some(row) = rows.next()? {
         let (id, reserved_at, is_unsealed): (i64, i64, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        if natural(reserved_at)? >= before.unix_ms() || ids.len() as u64 == u64::from(n_max) {
+        if ids.len() as u64 == u64::from(n_max) || n_young_in_a_row == YOUNG_IN_A_ROW_MAX {
             break;
         }
+        if natural(reserved_at)? >= before.unix_ms() {
+            n_young_in_a_row += 1;
+            continue;
+        }
+        n_young_in_a_row = 0;
         if !is_unsealed {
             ids.push(id);
         }
