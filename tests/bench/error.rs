@@ -42,6 +42,8 @@ pub(crate) enum BenchError {
     NotReady { seconds: u64, log: String },
     #[error("{cause}; the log of the host ends:\n{log}")]
     UnderLoad { cause: Box<BenchError>, log: String },
+    #[error("a primitive could not be timed: {0}")]
+    Primitive(String),
     #[error("cannot stop the host: {0}")]
     Stop(io::Error),
 }

@@ -13,6 +13,7 @@ mod bodies;
 mod connection;
 mod error;
 mod load;
+mod primitives;
 mod process;
 mod report;
 mod server;
@@ -49,6 +50,18 @@ enum Command {
     Http(HttpArgs),
     /// Start a host on a fresh database, load it, stop it.
     Serve(ServeArgs),
+    /// Time what one execution consists of, without a host.
+    Primitives(PrimitivesArgs),
+}
+
+#[derive(Debug, Args)]
+struct PrimitivesArgs {
+    /// The component to call, a handler of `echo`.
+    #[arg(long, default_value = "handlers/components/echo.wasm")]
+    component: PathBuf,
+    /// Seconds for each primitive.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +146,11 @@ fn run(command: Command) -> Result<ExitCode, BenchError> {
     match command {
         Command::Http(args) => runtime.block_on(until_interrupted(http(args))),
         Command::Serve(args) => runtime.block_on(until_interrupted(serve(args))),
+        Command::Primitives(args) => {
+            let primitives = primitives::measure(&args.component, Duration::from_secs(args.seconds))?;
+            io::stdout().write_all(primitives.to_text().as_bytes()).map_err(BenchError::Output)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

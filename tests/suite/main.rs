@@ -1,8 +1,11 @@
 //! What must hold, one file per topic. Each test is a sentence; `SECURITY.md` says which promise it keeps.
 
+mod architecture;
 mod at_most_once;
 mod bad_input;
 mod canonical;
+mod handlers;
 mod hostile;
 mod http_edge;
 mod predecessor;
+mod registry;

@@ -8,6 +8,7 @@ use openexec_core::names::{Action, Nonce};
 use openexec_core::request::{Payload, Request};
 use openexec_server::executor::ExecuteError;
 use openexec_server::http::reply::Reply;
+use tokio::runtime;
 use uuid::Uuid;
 
 use crate::args::ExecuteOptions;
@@ -23,9 +24,15 @@ pub(crate) fn run(options: &ExecuteOptions) -> Result<ExitCode, Box<dyn Error>> 
     let nonce = options.nonce.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     let request = Request { action: Action::parse(&options.action)?, payload, nonce: Nonce::parse(&nonce)? };
     let executor = serve::build(&options.host, 1)?;
-    executor.recover()?;
-    let performed = executor.admit(request).map_err(ExecuteError::from).and_then(|admitted| executor.perform(admitted));
-    let reply = Reply::to(performed);
+    let runtime = runtime::Builder::new_current_thread().build()?;
+    let reply = runtime.block_on(async {
+        executor.recover().await?;
+        let performed = match executor.admit(request) {
+            Ok(admitted) => executor.perform(admitted).await,
+            Err(refusal) => Err(refusal.into()),
+        };
+        Ok::<_, ExecuteError>(Reply::to(performed))
+    })?;
     logging::say(&String::from_utf8_lossy(reply.body()));
     Ok(if reply.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -26,7 +26,7 @@ use crate::{components, logging};
 /// How often bodies beyond the retention time are looked for.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Threads for probes and look-ups besides those for runs, so that a full house still answers `/ready`.
+/// Threads for look-ups and erasure besides those for runs.
 const SPARE_THREADS: u32 = 4;
 
 pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
@@ -34,14 +34,14 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     config::require_safe_listener(&options)?;
     raise_file_limit();
     let executor = Arc::new(build(&options.host, options.concurrency)?);
-    let n_recovered = executor.recover()?;
-    if n_recovered > 0 {
-        tracing::warn!(n_recovered, "completed reservations that a stopped host left behind");
-    }
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads((options.concurrency + SPARE_THREADS) as usize)
         .build()?;
+    let n_recovered = runtime.block_on(executor.recover())?;
+    if n_recovered > 0 {
+        tracing::warn!(n_recovered, "completed reservations that a stopped host left behind");
+    }
     runtime.block_on(listen(options, executor))
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box
         engine = Sandbox::engine_version(),
         "sandbox started"
     );
-    Ok(Executor { admission, ledger: Arc::new(ledger), sandbox, clock: Arc::new(SystemClock) })
+    Ok(Executor::new(admission, Arc::new(ledger), sandbox, Arc::new(SystemClock)))
 }
 
 async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<ExitCode, Box<dyn Error>> {

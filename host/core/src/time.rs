@@ -10,6 +10,9 @@ pub struct Timestamp(u64);
 impl Timestamp {
     const MAX_MS: u64 = (1 << 53) - 1;
 
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
     /// A moment from milliseconds since the Unix epoch. A value that does not fit is clamped to the last moment that
     /// does (in the year 287396).
     #[must_use]

@@ -6,6 +6,7 @@
 //! The state machine: `(none) → reserved → succeeded | failed | faulted | interrupted`. Nothing leaves a final state.
 
 pub mod memory;
+mod pending;
 pub mod sqlite;
 
 use std::fmt;
@@ -15,12 +16,15 @@ use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 
+pub use pending::Pending;
+
 /// Remembers which nonces are claimed and what became of them.
 ///
 /// What every adapter promises, and `tests/suite/ledger_contract.rs` holds every adapter to:
 /// - `reserve` is linearizable per `(tenant, nonce)`, across threads, processes and restarts: of any number of callers
 ///   exactly one ever gets `Claim::Fresh`.
-/// - A write is durable when the call returns `Ok`. Nothing that was answered is lost by a crash.
+/// - A write begins when the method is called, whether or not anybody awaits it, and is durable when its `Pending`
+///   completes with `Ok`. Nothing that was answered is lost by a crash.
 /// - Adapters wait out transient faults for a bounded time. After that, `Err` means *unknown*: the write may or may not
 ///   have happened, so the caller fails closed and runs nothing. Calling again with the same facts is always safe.
 /// - Erasing bodies never frees a nonce and never changes a receipt.
@@ -29,13 +33,13 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `LedgerError` when the answer is unknown.
-    fn reserve(&self, reserved: Reserved) -> Result<Claim, LedgerError>;
+    fn reserve(&self, reserved: Reserved) -> Pending<Claim>;
 
     /// Keeps what became of a reservation: outcome, result, effects and receipt in one commit.
     ///
     /// # Errors
     /// `LedgerError` when it may not have been kept: the reservation stays, and its run may be repeated.
-    fn seal(&self, sealed: &Sealed) -> Result<(), LedgerError>;
+    fn seal(&self, sealed: &Sealed) -> Pending<()>;
 
     /// All reservations without a seal, oldest first. While a host runs, some of them are running.
     ///
@@ -54,7 +58,13 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `LedgerError` when they may not have been erased.
-    fn erase(&self, before: Timestamp, n_max: u32) -> Result<u64, LedgerError>;
+    fn erase(&self, before: Timestamp, n_max: u32) -> Pending<u64>;
+
+    /// Makes what was erased unrecoverable from the adapter's own files. Called after the last step of an erasure.
+    ///
+    /// # Errors
+    /// `LedgerError` when that is not certain.
+    fn scrub(&self) -> Result<(), LedgerError>;
 
     /// How many executions there are in each state.
     ///
@@ -66,7 +76,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `LedgerError` when `reserve` would fail now.
-    fn probe(&self) -> Result<(), LedgerError>;
+    fn probe(&self) -> Pending<()>;
 }
 
 /// Who holds a nonce.

@@ -13,7 +13,7 @@ use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 
-use crate::{Claim, Ledger, LedgerError, Stats};
+use crate::{Claim, Ledger, LedgerError, Pending, Stats};
 
 /// A ledger that forgets everything when it is dropped.
 #[derive(Debug, Default)]
@@ -39,37 +39,41 @@ impl MemoryLedger {
     fn rows(&self) -> MutexGuard<'_, Vec<Row>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Ledger for MemoryLedger {
-    fn reserve(&self, reserved: Reserved) -> Result<Claim, LedgerError> {
+    fn claim(&self, reserved: Reserved) -> Claim {
         let mut rows = self.rows();
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (reserved.tenant.to_string(), reserved.nonce.to_string());
         let Some(row) = nonces.get(&key).and_then(|at| rows.get(*at)) else {
             nonces.insert(key, rows.len());
             rows.push(Row { reserved: reserved.clone(), state: State::Reserved });
-            return Ok(Claim::Fresh(Reservation::made_durable(reserved)));
+            return Claim::Fresh(Reservation::made_durable(reserved));
         };
         if row.reserved.fingerprint != reserved.fingerprint {
-            return Ok(Claim::Taken);
+            return Claim::Taken;
         }
-        Ok(match &row.state {
+        match &row.state {
             State::Reserved => Claim::Unsealed(Reservation::made_durable(row.reserved.clone())),
             State::Sealed(sealed) => Claim::Sealed(sealed.clone()),
             State::Erased(tombstone) => Claim::Erased(tombstone.clone()),
-        })
+        }
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn reserve(&self, reserved: Reserved) -> Pending<Claim> {
+        Pending::ready(Ok(self.claim(reserved)))
     }
 
     #[expect(clippy::panic, reason = "a strict referee: misuse must fail the test that commits it")]
-    fn seal(&self, sealed: &Sealed) -> Result<(), LedgerError> {
+    fn seal(&self, sealed: &Sealed) -> Pending<()> {
         let mut rows = self.rows();
         let Some(row) = rows.iter_mut().find(|row| row.reserved.exec_id == sealed.exec_id) else {
             panic!("{} was sealed without a reservation", sealed.exec_id);
         };
         let State::Reserved = row.state else { panic!("{} was sealed twice", sealed.exec_id) };
         row.state = State::Sealed(sealed.clone());
-        Ok(())
+        Pending::ready(Ok(()))
     }
 
     fn unsealed(&self) -> Result<Vec<Reservation>, LedgerError> {
@@ -87,7 +91,7 @@ impl Ledger for MemoryLedger {
         }))
     }
 
-    fn erase(&self, before: Timestamp, n_max: u32) -> Result<u64, LedgerError> {
+    fn erase(&self, before: Timestamp, n_max: u32) -> Pending<u64> {
         let mut n_erased = 0;
         for row in self.rows().iter_mut().filter(|row| row.reserved.reserved_at < before) {
             let State::Sealed(sealed) = &row.state else { continue };
@@ -106,7 +110,11 @@ impl Ledger for MemoryLedger {
             });
             n_erased += 1;
         }
-        Ok(n_erased)
+        Pending::ready(Ok(n_erased))
+    }
+
+    fn scrub(&self) -> Result<(), LedgerError> {
+        Ok(())
     }
 
     fn stats(&self) -> Result<Stats, LedgerError> {
@@ -125,8 +133,8 @@ impl Ledger for MemoryLedger {
         Ok(stats)
     }
 
-    fn probe(&self) -> Result<(), LedgerError> {
-        Ok(())
+    fn probe(&self) -> Pending<()> {
+        Pending::ready(Ok(()))
     }
 }
 

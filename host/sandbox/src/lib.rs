@@ -134,6 +134,15 @@ pub enum StartError {
 #[error("the sandbox could not run: {0}")]
 pub struct SandboxError(pub(crate) String);
 
+impl SandboxError {
+    /// The host could not even call the sandbox, because of this.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "for use in map_err")]
+    pub fn host(cause: impl std::error::Error) -> Self {
+        Self(cause.to_string())
+    }
+}
+
 impl Sandbox {
     /// Checks, compiles and links every component, starts the deadline clock and proves that it moves.
     ///

@@ -1,7 +1,7 @@
 //! The path of a request. Read this file first.
 //!
 //! In scope: admit → reserve → run → seal, in that order and in no other; recovery, which walks the same path.
-//! Out of scope: HTTP, threads, waiting.
+//! Out of scope: HTTP, identical calls (`in_flight`).
 //!
 //! Invariants
 //! - No handler runs without a durable reservation: `Sandbox::run` takes one, and only a ledger makes one.
@@ -11,11 +11,13 @@
 use std::sync::Arc;
 
 use openexec_core::admission::{Admission, Admitted, Refusal};
+use openexec_core::outcome::Run;
 use openexec_core::request::Request;
 use openexec_core::reservation::{Reservation, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 use openexec_ledger::{Claim, Ledger, LedgerError};
 use openexec_sandbox::{Sandbox, SandboxError};
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 
@@ -27,9 +29,11 @@ pub struct Executor {
     /// Remembers.
     pub ledger: Arc<dyn Ledger>,
     /// Runs.
-    pub sandbox: Sandbox,
+    pub sandbox: Arc<Sandbox>,
     /// Says when.
     pub clock: Arc<dyn Clock>,
+    /// One permit a slot of the sandbox.
+    slots: Semaphore,
 }
 
 /// What a request got.
@@ -59,6 +63,13 @@ pub enum ExecuteError {
 }
 
 impl Executor {
+    /// An executor of these parts.
+    #[must_use]
+    pub fn new(admission: Admission, ledger: Arc<dyn Ledger>, sandbox: Sandbox, clock: Arc<dyn Clock>) -> Self {
+        let slots = Semaphore::new(sandbox.n_slots() as usize);
+        Self { admission, ledger, sandbox: Arc::new(sandbox), clock, slots }
+    }
+
     /// Decides whether a request may run. Reads nothing but configuration.
     ///
     /// # Errors
@@ -70,14 +81,15 @@ impl Executor {
     /// Performs an admitted request: at most once, whatever happens.
     ///
     /// The caller performs one request with the same execution id at a time (`in_flight` sees to it). That is what makes
-    /// `Claim::Unsealed` safe to run: the run that once held it is over, and its seal could not be written.
+    /// `Claim::Unsealed` safe to run: the run that once held it is over, and its seal could not be written. The caller
+    /// also sees to it that the future is polled to its end, whatever becomes of the client.
     ///
     /// # Errors
     /// `ExecuteError` when there is nothing to answer with.
-    pub fn perform(&self, admitted: Admitted) -> Result<Execution, ExecuteError> {
-        match self.ledger.reserve(admitted.reserve_at(self.clock.now()))? {
+    pub async fn perform(&self, admitted: Admitted) -> Result<Execution, ExecuteError> {
+        match self.ledger.reserve(admitted.reserve_at(self.clock.now())).await? {
             Claim::Fresh(reservation) | Claim::Unsealed(reservation) => {
-                Ok(Execution { sealed: self.complete(reservation)?, replayed: false })
+                Ok(Execution { sealed: self.complete(reservation).await?, replayed: false })
             }
             Claim::Sealed(sealed) => Ok(Execution { sealed, replayed: true }), // the first answer again, no second run
             Claim::Erased(tombstone) => Err(ExecuteError::Erased(tombstone)),
@@ -86,54 +98,55 @@ impl Executor {
     }
 
     /// From the reservation to the seal.
-    fn complete(&self, reservation: Reservation) -> Result<Sealed, ExecuteError> {
+    async fn complete(&self, reservation: Reservation) -> Result<Sealed, ExecuteError> {
         // The reservation is durable. A crash from here to the seal leaves it, and `recover` runs it again: handlers are
         // pure, so the second run is the first one over again, and nobody has seen an answer yet.
-        let run = self.sandbox.run(&reservation)?;
+        let (reservation, run) = self.run(reservation).await?;
         let sealed = reservation.seal(run, self.clock.now());
-        self.ledger.seal(&sealed)?;
+        self.ledger.seal(&sealed).await?;
         // The seal is durable. A crash from here on loses only the answer; a retry reads the same one.
         Ok(sealed)
+    }
+
+    /// Runs on a blocking thread, as soon as a slot is free.
+    async fn run(&self, reservation: Reservation) -> Result<(Reservation, Run), SandboxError> {
+        let _slot = self.slots.acquire().await.map_err(SandboxError::host)?;
+        let sandbox = self.sandbox.clone();
+        let run = move || sandbox.run(&reservation).map(|run| (reservation, run));
+        tokio::task::spawn_blocking(run).await.map_err(SandboxError::host)?
     }
 
     /// Completes every reservation that outlived its process. Called once, before the listener opens.
     ///
     /// # Errors
     /// The first one that could not be completed; the host must not start then.
-    pub fn recover(&self) -> Result<u64, ExecuteError> {
+    pub async fn recover(&self) -> Result<u64, ExecuteError> {
         let mut n_recovered = 0;
         for reservation in self.ledger.unsealed()? {
             let exec_id = reservation.facts().exec_id;
-            let sealed = self.complete(reservation)?;
+            let sealed = self.complete(reservation).await?;
             tracing::info!(%exec_id, status = sealed.outcome.status().as_str(), "recovered a reservation");
             n_recovered += 1;
         }
         Ok(n_recovered)
-    }
-
-    /// Erases the bodies of executions reserved before `before`, in steps that let other writes through.
-    ///
-    /// # Errors
-    /// `LedgerError` from the first step that failed; earlier steps stay done.
-    pub fn erase(&self, before: Timestamp) -> Result<u64, LedgerError> {
-        erase(&*self.ledger, before)
     }
 }
 
 /// Executions erased in one transaction: few enough that other writes do not wait noticeably.
 const ERASED_AT_ONCE: u32 = 500;
 
-/// Erases the bodies of executions reserved before `before` from `ledger`, step by step; returns how many.
+/// Erases the bodies of executions reserved before `before`, in steps that let other writes through; returns how many.
+/// Blocks.
 ///
 /// # Errors
-/// As `Executor::erase`.
+/// `LedgerError` from the first step that failed; earlier steps stay done.
 pub fn erase(ledger: &dyn Ledger, before: Timestamp) -> Result<u64, LedgerError> {
     let mut n_erased = 0;
     loop {
-        let n = ledger.erase(before, ERASED_AT_ONCE)?;
+        let n = ledger.erase(before, ERASED_AT_ONCE).wait()?;
         n_erased += n;
         if n < u64::from(ERASED_AT_ONCE) {
-            return Ok(n_erased);
+            return ledger.scrub().map(|()| n_erased);
         }
     }
 }

@@ -60,7 +60,7 @@ impl<A: Clone + Send + Sync + 'static> InFlight<A> {
         }
     }
 
-    /// Joins the call with this id if it is in flight, else starts `perform` on a blocking thread; waits for the answer.
+    /// Joins the call with this id if it is in flight, else starts `perform` as a task of its own; waits for the answer.
     ///
     /// # Errors
     /// `NoAnswer`. After `StillRunning` the call goes on.
@@ -68,7 +68,7 @@ impl<A: Clone + Send + Sync + 'static> InFlight<A> {
         self: &Arc<Self>,
         exec_id: ExecId,
         wait: Duration,
-        perform: impl FnOnce() -> A + Send + 'static,
+        perform: impl Future<Output = A> + Send + 'static,
     ) -> Result<Shared<A>, NoAnswer> {
         let (mut answers, joined) = self.join_or_start(exec_id, perform)?;
         let answer = match tokio::time::timeout(wait, answers.wait_for(Option::is_some)).await {
@@ -82,7 +82,7 @@ impl<A: Clone + Send + Sync + 'static> InFlight<A> {
     fn join_or_start(
         self: &Arc<Self>,
         exec_id: ExecId,
-        perform: impl FnOnce() -> A + Send + 'static,
+        perform: impl Future<Output = A> + Send + 'static,
     ) -> Result<(watch::Receiver<Option<A>>, bool), NoAnswer> {
         let mut running = self.running();
         if let Some(answers) = running.get(&exec_id) {
@@ -95,9 +95,10 @@ impl<A: Clone + Send + Sync + 'static> InFlight<A> {
         let (answer, answers) = watch::channel(None);
         running.insert(exec_id, answers.clone());
         let leave = Leave { in_flight: self.clone(), exec_id };
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit; // given back when the run ends, not when the client leaves
-            let done = perform();
+        // A task of its own: it ends when the call ends, not when the client leaves.
+        tokio::spawn(async move {
+            let _permit = permit;
+            let done = perform.await;
             drop(leave); // before the answer: whoever sees it and asks again must find the ledger's, not this call
             answer.send_replace(Some(done));
         });

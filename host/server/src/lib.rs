@@ -4,8 +4,8 @@
 //! `http` (the edge).
 //! Out of scope: reading configuration, files and signals (`cli`).
 //!
-//! Everything after parsing runs on one blocking thread from the reservation to the seal, with no await point between:
-//! a client that hangs up cannot stop it half way.
+//! Everything from the reservation to the seal happens in a task of its own, which ends when the execution ends: a
+//! client that hangs up cannot stop it half way. Handlers run on blocking threads, one per slot of the sandbox.
 
 pub mod clock;
 pub mod executor;

@@ -12,8 +12,9 @@ use std::thread::JoinHandle;
 use std::{fmt, thread};
 
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
-use crate::LedgerError;
+use crate::{LedgerError, Pending};
 
 /// Most writes in one transaction. Bounds how long the first of them waits for the last.
 const BATCH_MAX: usize = 512;
@@ -45,7 +46,7 @@ trait Write: Send {
 struct Queued<T, F> {
     work: Option<F>,
     done: Option<Result<T, LedgerError>>,
-    reply: Sender<Result<T, LedgerError>>,
+    reply: oneshot::Sender<Result<T, LedgerError>>,
 }
 
 impl<T: Send, F: FnOnce(&Connection) -> Result<T, LedgerError> + Send> Write for Queued<T, F> {
@@ -62,17 +63,13 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T, LedgerError> + Send> Write for
 
     fn answer(self: Box<Self>, committed: &Result<(), LedgerError>) {
         let answer = match (committed, self.done) {
-            (Ok(()), Some(done)) => done,
             (Err(error), _) => Err(error.clone()),
-            (Ok(()), None) => Err(stopped()),
+            (Ok(()), Some(done)) => done,
+            (Ok(()), None) => return, // never applied: dropping the reply says so
         };
         // A caller that no longer waits has lost interest in the answer, not in the write.
         let _ = self.reply.send(answer);
     }
-}
-
-fn stopped() -> LedgerError {
-    LedgerError::Unavailable("the writing thread has ended".to_owned())
 }
 
 impl Writer {
@@ -84,19 +81,18 @@ impl Writer {
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Some(thread) })
     }
 
-    /// Runs `work` in the next transaction and returns its answer once that is durable.
+    /// Runs `work` in the next transaction; the answer comes once that is durable.
     pub(super) fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Result<T, LedgerError> {
-        let (reply, answer) = channel();
-        let queued = Box::new(Queued { work: Some(work), done: None, reply });
-        {
-            let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let queue = queue.as_ref().ok_or_else(stopped)?;
-            queue.send(queued).map_err(|_| stopped())?;
+    ) -> Pending<T> {
+        let (reply, pending) = Pending::channel();
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queue.as_ref() {
+            // Should the thread have ended, the reply is dropped with the work, and `pending` says so.
+            let _ = queue.send(Box::new(Queued { work: Some(work), done: None, reply }));
         }
-        answer.recv().map_err(|_| stopped())?
+        pending
     }
 }
 

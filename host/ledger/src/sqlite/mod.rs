@@ -25,7 +25,7 @@ use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::{Claim, Ledger, LedgerError, Stats};
+use crate::{Claim, Ledger, LedgerError, Pending, Stats};
 use group_commit::Writer;
 
 /// How long a write waits for somebody else's lock on the file (a backup, an operator's `sqlite3`) before it fails.
@@ -165,20 +165,14 @@ impl SqliteLedger {
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
         read(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    /// Folds the write-ahead log into the file and empties it, so that erased text is in neither. Where somebody holds
-    /// the log for too long, the next erasure does it.
-    fn truncate_log(&self) -> Result<(), LedgerError> {
-        self.read(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?))
-    }
 }
 
 impl Ledger for SqliteLedger {
-    fn reserve(&self, reserved: Reserved) -> Result<Claim, LedgerError> {
+    fn reserve(&self, reserved: Reserved) -> Pending<Claim> {
         self.writer.write(move |connection| rows::reserve(connection, reserved))
     }
 
-    fn seal(&self, sealed: &Sealed) -> Result<(), LedgerError> {
+    fn seal(&self, sealed: &Sealed) -> Pending<()> {
         let sealed = sealed.clone();
         self.writer.write(move |connection| rows::seal(connection, &sealed))
     }
@@ -191,19 +185,25 @@ impl Ledger for SqliteLedger {
         self.read(|connection| rows::receipt(connection, exec_id))
     }
 
-    fn erase(&self, before: Timestamp, n_max: u32) -> Result<u64, LedgerError> {
-        let n_erased = self.writer.write(move |connection| rows::erase(connection, before, n_max))?;
-        if n_erased < u64::from(n_max) {
-            self.truncate_log()?; // the last step: nothing older is left
+    fn erase(&self, before: Timestamp, n_max: u32) -> Pending<u64> {
+        self.writer.write(move |connection| rows::erase(connection, before, n_max))
+    }
+
+    /// Folds the write-ahead log into the file, where erased text was overwritten, and empties it.
+    fn scrub(&self) -> Result<(), LedgerError> {
+        let is_busy: bool =
+            self.read(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?))?;
+        if is_busy {
+            return Err(LedgerError::Unavailable("the write-ahead log is in use and was not emptied".to_owned()));
         }
-        Ok(n_erased)
+        Ok(())
     }
 
     fn stats(&self) -> Result<Stats, LedgerError> {
         self.read(rows::stats)
     }
 
-    fn probe(&self) -> Result<(), LedgerError> {
+    fn probe(&self) -> Pending<()> {
         self.writer.write(rows::probe)
     }
 }

@@ -79,9 +79,7 @@ async fn ledger_is_writable(edge: &Edge) -> bool {
     {
         return writable;
     }
-    let ledger = edge.executor.ledger.clone();
-    let probed = tokio::task::spawn_blocking(move || ledger.probe()).await;
-    let writable = matches!(probed, Ok(Ok(())));
+    let writable = edge.executor.ledger.probe().await.is_ok();
     *probe = Some((Instant::now(), writable));
     writable
 }
@@ -110,7 +108,7 @@ pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> 
     let admitted = edge.executor.admit(request).map_err(refused)?;
     let (exec_id, action) = (admitted.exec_id(), admitted.action().clone());
     let executor = edge.executor.clone();
-    let perform = move || Reply::to(executor.perform(admitted));
+    let perform = async move { Reply::to(executor.perform(admitted).await) };
     let shared =
         edge.in_flight.share(exec_id, edge.limits.wait, perform).await.map_err(|no_answer| match no_answer {
             NoAnswer::Full => Problem::Overloaded,

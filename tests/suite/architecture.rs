@@ -1,0 +1,186 @@
+//! The architecture, as tests: what `ARCHITECTURE.md` and `SECURITY.md` say is absent is absent.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which of our crates a crate may name.
+const LAYERS: [(&str, &[&str]); 5] = [
+    ("core", &[]),
+    ("ledger", &["openexec-core"]),
+    ("sandbox", &["openexec-core"]),
+    ("server", &["openexec-core", "openexec-ledger", "openexec-sandbox"]),
+    ("cli", &["openexec-core", "openexec-ledger", "openexec-sandbox", "openexec-server"]),
+];
+
+/// The one crate that may name a dependency.
+const HOMES: [(&str, &str); 4] = [("rusqlite", "ledger"), ("wasmtime", "sandbox"), ("axum", "server"), ("clap", "cli")];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every Rust source below a folder, with its path.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source");
+                found.push((path.display().to_string(), text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources in {folder}");
+    found
+}
+
+/// The names in `[dependencies]` of a crate.
+fn dependencies(name: &str) -> BTreeSet<String> {
+    let manifest = read(format!("host/{name}/Cargo.toml"));
+    let section = manifest.split("[dependencies]").nth(1).expect("a section").split("\n[").next().expect("its lines");
+    let names = section.lines().filter_map(|line| line.split(['=', '.', ' ']).next());
+    names.filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn layers_only_point_down() {
+    for (name, allowed) in LAYERS {
+        let ours = dependencies(name).into_iter().filter(|dependency| dependency.starts_with("openexec"));
+        for dependency in ours {
+            assert!(allowed.contains(&dependency.as_str()), "{name} must not use {dependency}");
+        }
+    }
+}
+
+#[test]
+fn each_engine_stays_in_its_own_crate() {
+    for (dependency, home) in HOMES {
+        for (name, _) in LAYERS {
+            assert_eq!(dependencies(name).contains(dependency), name == home, "{dependency} in {name}");
+        }
+    }
+}
+
+#[test]
+fn core_is_pure() {
+    let impure =
+        ["std::fs", "std::net", "std::env", "std::process", "std::thread", "SystemTime", "Instant", "static mut"];
+    for (path, text) in sources("host/core/src") {
+        for name in impure {
+            assert!(!text.contains(name), "{path} names {name}");
+        }
+    }
+    let lints = read("host/core/clippy.toml");
+    for method in ["SystemTime::now", "env::var", "fs::read"] {
+        assert!(lints.contains(method), "clippy forbids {method} in core");
+    }
+}
+
+#[test]
+fn only_ledgers_make_reservations() {
+    for (path, text) in sources("host") {
+        let makes = text.contains("Reservation::made_durable");
+        assert!(!makes || path.contains("/ledger/"), "{path} makes a reservation");
+    }
+}
+
+#[test]
+fn there_is_no_unsafe_code_and_every_crate_keeps_the_lints() {
+    assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
+    for (name, _) in LAYERS {
+        assert!(read(format!("host/{name}/Cargo.toml")).contains("[lints]\nworkspace = true"), "{name}");
+    }
+    for (path, text) in sources("host") {
+        assert!(!text.contains("unsafe {") && !text.contains("unsafe fn"), "{path}");
+    }
+}
+
+#[test]
+fn the_host_opens_no_outbound_connection() {
+    let ways_out =
+        ["TcpStream::connect", "UdpSocket", "UnixStream::connect", "ToSocketAddrs", "lookup_host", "hyper::client"];
+    for (path, text) in sources("host") {
+        for way in ways_out {
+            assert!(!text.contains(way), "{path} names {way}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for folder in ["host", "tests", "handlers"] {
+        for (path, text) in sources(folder) {
+            assert!(text.starts_with("//! "), "{path} does not open with its purpose");
+        }
+    }
+}
+
+#[test]
+fn the_engine_version_in_receipts_is_the_one_that_is_locked() {
+    let lock = read("Cargo.lock");
+    let locked = lock.split("name = \"wasmtime\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
+    assert_eq!(
+        openexec_sandbox::Sandbox::engine_version(),
+        format!("wasmtime {}", locked.expect("wasmtime is locked"))
+    );
+}
+
+#[test]
+fn every_promise_in_security_md_names_a_test_that_exists() {
+    let mut tests = String::new();
+    for folder in ["tests", "host", "handlers"] {
+        sources(folder).into_iter().for_each(|(_, text)| tests.push_str(&text));
+    }
+    let security = read("SECURITY.md");
+    let table = security.split("## Claims").nth(1).expect("a table of claims").split("\n## ").next().expect("its rows");
+    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Claim")).collect();
+    assert!(rows.len() >= 20, "the table has {} rows", rows.len());
+    for row in rows {
+        let names: Vec<_> = row.split("|").nth(2).expect("a cell").split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test is named: {row}");
+        for name in names {
+            assert!(tests.contains(&format!("fn {name}(")), "no such test: {name}");
+        }
+    }
+}
+
+#[test]
+fn every_setting_stands_in_the_readme() {
+    let readme = read("README.md");
+    let arguments = read("host/cli/src/args.rs");
+    let names: Vec<_> = arguments.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in the README");
+    }
+}
+
+#[test]
+fn every_problem_code_stands_in_the_readme() {
+    let readme = read("README.md");
+    let codes = |text: &str| -> BTreeSet<String> {
+        let words = text.split('"').skip(1).step_by(2);
+        let is_code = |word: &&str| word.contains('-') && word.bytes().all(|b| b == b'-' || b.is_ascii_lowercase());
+        words.filter(is_code).map(ToOwned::to_owned).collect()
+    };
+    let problem = read("host/server/src/http/problem.rs");
+    let facts = problem.split("fn facts").nth(1).and_then(|rest| rest.split("fn code").next()).expect("the table");
+    let admission = read("host/core/src/admission.rs");
+    let refusals =
+        admission.split("fn code").nth(1).and_then(|rest| rest.split("/// A request").next()).expect("codes");
+    let codes: BTreeSet<_> = codes(facts).into_iter().chain(codes(refusals)).collect();
+    assert!(codes.len() > 15, "{codes:?}");
+    for code in codes {
+        assert!(readme.contains(&format!("`{code}`")), "{code} is not in the README");
+    }
+}
