@@ -420,7 +420,6 @@ fn a_second_request_hidden_in_a_body_is_never_taken_for_one() {
     let cases = [
         ("length, then chunked", both(&length, chunked, &after_chunks)),
         ("chunked, then length", both(chunked, &length, &after_chunks)),
-        ("chunked twice", both(chunked, chunked, &format!("2\r\n{{}}\r\n{after_chunks}"))),
         ("an obscured encoding", both(&length, "Transfer-Encoding: xchunked", &after_chunks)),
         (
             "a body to GET",
@@ -439,11 +438,14 @@ fn a_second_request_hidden_in_a_body_is_never_taken_for_one() {
     for (what, sent) in cases {
         let mut stream = client::connect(host.address).expect("a connection");
         let _ = stream.write_all(&sent);
-        let _ = stream.shutdown(Shutdown::Write);
-        let mut answers = Vec::new();
-        let _ = stream.read_to_end(&mut answers);
-        let answers = String::from_utf8_lossy(&answers);
-        assert!(answers.matches("HTTP/1.1 ").count() <= 1, "{what}: {answers}");
+        let _ = client::read_answer(&mut stream);
+        // The connection is closed, or what comes next on it is the answer to what is sent next on it.
+        let _ = stream.write_all(b"GET /version HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        let rest = String::from_utf8_lossy(&rest);
+        assert!(rest.is_empty() || rest.contains("\"engine\""), "{what}: {rest}");
+        assert!(rest.matches("HTTP/1.1 ").count() <= 1, "{what}: {rest}");
     }
     expect_no_trace(&host);
 }
