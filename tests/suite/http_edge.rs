@@ -404,3 +404,24 @@ fn a_hundred_connections_that_say_nothing_do_not_keep_others_out() {
     }
     drop(silent);
 }
+
+#[test]
+fn a_web_page_from_elsewhere_cannot_execute_in_demo_mode() {
+    let host = Host::start();
+    let body = r#"{"action":"echo","nonce":"n"}"#;
+    let post = |origin: &str| {
+        let request = format!(
+            "POST /execute HTTP/1.1\r\nHost: test\r\nOrigin: {origin}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        host.send(request.as_bytes())
+    };
+    for origin in ["http://evil.example", "http://localhost.evil.example:5000", "null", "https://192.0.2.1", "file://"]
+    {
+        assert_eq!(post(origin).expect(403).code(), "origin-not-allowed", "{origin}");
+    }
+    assert_eq!(host.setup.stats()["succeeded"], 0);
+    for origin in ["http://localhost:5000", "http://127.0.0.1:5000", "http://[::1]:5000"] {
+        post(origin).expect(200);
+    }
+}

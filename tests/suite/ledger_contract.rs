@@ -296,7 +296,7 @@ fn a_seal_that_is_refused_takes_no_other_write_down_with_it() {
 #[should_panic(expected = "sealed without a reservation")]
 fn the_memory_ledger_fails_a_test_that_seals_without_a_reservation() {
     let stray = Reservation::made_durable(facts("demo", "stray", 1, 1_000)).seal(run(succeeded()), at(1_001));
-    let _ = MemoryLedger::default().seal(&stray);
+    drop(MemoryLedger::default().seal(&stray));
 }
 
 #[test]

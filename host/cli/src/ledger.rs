@@ -33,7 +33,9 @@ pub(crate) fn stats(options: &StatsOptions) -> Result<ExitCode, Box<dyn Error>> 
         let object: serde_json::Map<_, _> = rows.iter().map(|(name, n)| ((*name).to_owned(), json!(n))).collect();
         say(&serde_json::Value::Object(object).to_string());
     } else {
-        rows.iter().for_each(|(name, n)| say(&format!("{name:<12} {n:>12}")));
+        for (name, n) in rows {
+            say(&format!("{name:<12} {n:>12}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

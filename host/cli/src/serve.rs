@@ -24,7 +24,7 @@ use crate::config::{self, LedgerPath};
 use crate::{components, logging};
 
 /// How often bodies beyond the retention time are looked for.
-const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Threads for look-ups and erasure besides those for runs.
 const SPARE_THREADS: u32 = 4;

@@ -69,10 +69,8 @@ impl Request {
     /// # Errors
     /// `RequestError`, whose text tells the caller what to change.
     pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
-        let mut members = match json::read(body)? {
-            Value::Object(members) => members,
-            other => return Err(RequestError::NotAnObject(other.kind())),
-        };
+        let body = json::read(body)?;
+        let Value::Object(mut members) = body else { return Err(RequestError::NotAnObject(body.kind())) };
         let action = string(&mut members, "action")?;
         let nonce = string(&mut members, "nonce")?;
         match members.take("approval_artifact") {

@@ -55,7 +55,7 @@ pub(crate) fn engine(n_slots: u32, memory_bytes_max: u64) -> Result<Engine, Star
     let memories = u64::from(n_slots) * u64::from(MEMORIES_MAX);
     settings(n_slots, memory_bytes_max).and_then(|config| Engine::new(&config)).map_err(|error| StartError::Engine {
         cause: format!("{error:#}"),
-        reserved_gib: memories * (MEMORY_RESERVATION_BYTES + MEMORY_GUARD_BYTES) >> 30,
+        reserved_gib: (memories * (MEMORY_RESERVATION_BYTES + MEMORY_GUARD_BYTES)) >> 30,
     })
 }
 

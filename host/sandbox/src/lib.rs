@@ -137,7 +137,6 @@ pub struct SandboxError(pub(crate) String);
 impl SandboxError {
     /// The host could not even call the sandbox, because of this.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "for use in map_err")]
     pub fn host(cause: impl std::error::Error) -> Self {
         Self(cause.to_string())
     }
@@ -154,7 +153,7 @@ impl Sandbox {
         let memory_bytes_max = pinned.max(MEMORY_BYTES_DEFAULT);
         let engine = engine::engine(settings.n_slots, memory_bytes_max)?;
         let ticker = Ticker::start(&engine).map_err(StartError::TickerThread)?;
-        ticker.prove_it_moves(&engine)?;
+        ticker::prove_it_moves(&engine)?;
         let mut handlers = BTreeMap::new();
         for file in components {
             let action = file.action.clone();

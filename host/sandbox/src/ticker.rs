@@ -57,21 +57,6 @@ impl Ticker {
         Ok(Self { stop: Some(stop), thread: Some(thread), started, last_tick_ms })
     }
 
-    /// Runs an endless loop with a deadline of two ticks and fuel without end.
-    pub(crate) fn prove_it_moves(&self, engine: &Engine) -> Result<(), StartError> {
-        let (report, reported) = channel();
-        let engine = engine.clone();
-        // On a thread of its own: if the clock stands still, that thread never comes back, and the host does not start.
-        thread::Builder::new()
-            .name("deadline-proof".to_owned())
-            .spawn(move || report.send(run_endless_loop(&engine)))
-            .map_err(StartError::TickerThread)?;
-        match reported.recv_timeout(PROOF_TIMEOUT) {
-            Ok(Some(wasmtime::Trap::Interrupt)) => Ok(()),
-            Ok(_) | Err(_) => Err(StartError::Ticker(PROOF_TIMEOUT.as_secs())),
-        }
-    }
-
     pub(crate) fn has_moved_lately(&self) -> bool {
         let last_tick_ms = self.last_tick_ms.load(Ordering::Relaxed);
         millis_since(self.started).saturating_sub(last_tick_ms) < 1_000
@@ -84,6 +69,21 @@ impl Drop for Ticker {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Runs an endless loop with a deadline of two ticks and fuel without end.
+pub(crate) fn prove_it_moves(engine: &Engine) -> Result<(), StartError> {
+    let (report, reported) = channel();
+    let engine = engine.clone();
+    // On a thread of its own: if the clock stands still, that thread never comes back, and the host does not start.
+    thread::Builder::new()
+        .name("deadline-proof".to_owned())
+        .spawn(move || report.send(run_endless_loop(&engine)))
+        .map_err(StartError::TickerThread)?;
+    match reported.recv_timeout(PROOF_TIMEOUT) {
+        Ok(Some(wasmtime::Trap::Interrupt)) => Ok(()),
+        Ok(_) | Err(_) => Err(StartError::Ticker(PROOF_TIMEOUT.as_secs())),
     }
 }
 

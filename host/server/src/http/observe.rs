@@ -68,7 +68,6 @@ fn known_method(method: &str) -> &'static str {
 
 /// Turns a panic into a problem. Its text may hold anything, so it is neither sent nor logged; the process's panic hook
 /// logs the place.
-#[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 pub(super) fn panicked(_payload: Box<dyn Any + Send>) -> Response {
     Problem::Internal.into_response()
 }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use openexec_core::admission::Refusal;
 use openexec_core::digest::Digest;
 use openexec_core::limits::REQUEST_BYTES_MAX;
-use openexec_core::outcome::{Failure, Fault, Status};
+use openexec_core::outcome::{Failure, FailureKind, Fault, Status};
 use openexec_core::request::ExecId;
 use openexec_core::reservation::Tombstone;
 use serde::Serialize;
@@ -34,6 +34,8 @@ pub(crate) enum Problem {
     BodyIncomplete,
     /// Not `application/json`.
     UnsupportedMediaType,
+    /// In demo mode: a web page from elsewhere.
+    OriginNotAllowed,
     /// No such route.
     NotFound,
     /// The route has other methods.
@@ -65,6 +67,15 @@ pub(crate) enum Problem {
 pub(crate) struct Recorded {
     pub(crate) exec_id: ExecId,
     pub(crate) receipt: Digest,
+}
+
+/// The members of a problem that speak of an execution.
+#[derive(Default)]
+struct Reported {
+    execution: Option<Recorded>,
+    outcome: Option<Status>,
+    fault: Option<Fault>,
+    failure: Option<FailureKind>,
 }
 
 /// Seconds after which trying again makes sense.
@@ -109,6 +120,7 @@ impl Problem {
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", None)
             }
+            Self::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin-not-allowed", "Origin not allowed", None),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "No such route", None),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed on this route", None)
@@ -153,6 +165,7 @@ impl Problem {
             Self::BodyTooSlow => "the body did not arrive in time; nothing was done",
             Self::BodyIncomplete => "the body ended before its declared length; nothing was done",
             Self::UnsupportedMediaType => "send the body as Content-Type: application/json, without Content-Encoding",
+            Self::OriginNotAllowed => "demo mode executes nothing for web pages from elsewhere",
             Self::NotFound => "the routes are /, /health, /ready, /version, /execute and /receipts/verify",
             Self::MethodNotAllowed => "the Allow header says which methods this route has",
             Self::InProgress => "the same request is still running; send it again to get its answer",
@@ -171,23 +184,50 @@ impl Problem {
         text.to_owned()
     }
 
+    /// What ran, if something did.
+    fn reported(&self) -> Reported {
+        let nothing = Reported::default();
+        match self {
+            Self::HandlerRejected(recorded, failure) => Reported {
+                execution: Some(*recorded),
+                outcome: Some(Status::Failed),
+                failure: Some(failure.kind),
+                ..nothing
+            },
+            Self::HandlerFaulted(recorded, fault) => {
+                Reported { execution: Some(*recorded), outcome: Some(Status::Faulted), fault: Some(*fault), ..nothing }
+            }
+            Self::Interrupted(recorded) => {
+                Reported { execution: Some(*recorded), outcome: Some(Status::Interrupted), ..nothing }
+            }
+            Self::Erased(tombstone) => Reported {
+                execution: Some(Recorded { exec_id: tombstone.exec_id, receipt: tombstone.receipt }),
+                outcome: Some(tombstone.status),
+                fault: tombstone.fault,
+                ..nothing
+            },
+            Self::Refused(_)
+            | Self::MalformedBody(_)
+            | Self::BodyTooLarge
+            | Self::BodyTooSlow
+            | Self::BodyIncomplete
+            | Self::UnsupportedMediaType
+            | Self::OriginNotAllowed
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::InProgress
+            | Self::Overloaded
+            | Self::Stopping
+            | Self::LedgerUnavailable
+            | Self::SandboxUnavailable
+            | Self::Internal => nothing,
+        }
+    }
+
     /// The body. Depends on nothing but the problem, so that a replay is the same byte for byte.
     pub(crate) fn body(&self) -> (StatusCode, Vec<u8>) {
         let (status, code, title, retry_after) = self.facts();
-        let recorded = match self {
-            Self::HandlerRejected(recorded, _) | Self::HandlerFaulted(recorded, _) | Self::Interrupted(recorded) => {
-                Some(*recorded)
-            }
-            Self::Erased(tombstone) => Some(Recorded { exec_id: tombstone.exec_id, receipt: tombstone.receipt }),
-            _ => None,
-        };
-        let outcome = match self {
-            Self::HandlerRejected(..) => Some(Status::Failed),
-            Self::HandlerFaulted(..) => Some(Status::Faulted),
-            Self::Interrupted(_) => Some(Status::Interrupted),
-            Self::Erased(tombstone) => Some(tombstone.status),
-            _ => None,
-        };
+        let Reported { execution, outcome, fault, failure } = self.reported();
         let body = Body {
             r#type: format!("urn:openexec:problem:{code}"),
             title,
@@ -195,18 +235,11 @@ impl Problem {
             detail: self.detail(),
             code,
             retryable: retry_after.is_some(),
-            exec_id: recorded.map(|recorded| recorded.exec_id.to_string()),
+            exec_id: execution.map(|recorded| recorded.exec_id.to_string()),
             outcome: outcome.map(Status::as_str),
-            fault: match self {
-                Self::HandlerFaulted(_, fault) => Some(fault.as_str()),
-                Self::Erased(tombstone) => tombstone.fault.map(Fault::as_str),
-                _ => None,
-            },
-            failure: match self {
-                Self::HandlerRejected(_, failure) => Some(failure.kind.as_str()),
-                _ => None,
-            },
-            receipt: recorded.map(|recorded| recorded.receipt.to_string()),
+            fault: fault.map(Fault::as_str),
+            failure: failure.map(FailureKind::as_str),
+            receipt: execution.map(|recorded| recorded.receipt.to_string()),
         };
         // Strings and numbers only: this cannot fail, and an empty body would still carry the status.
         (status, serde_json::to_vec(&body).unwrap_or_default())

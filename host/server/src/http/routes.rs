@@ -2,12 +2,14 @@
 //!
 //! In scope: what 0.1.10 answered, with the same members and types, and what is new beside it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use openexec_core::admission::{Mode, Refusal};
 use openexec_core::digest::Digest;
@@ -15,6 +17,7 @@ use openexec_core::json::{self, Members, Value};
 use openexec_core::receipt;
 use openexec_core::request::{self, ExecId};
 use openexec_sandbox::Sandbox;
+use serde::Serialize;
 use serde_json::json;
 
 use super::Edge;
@@ -30,27 +33,34 @@ pub(super) async fn root(State(edge): State<Arc<Edge>>) -> Response {
     Json(json!({"service": "OpenExec", "status": "running", "version": edge.build.version})).into_response()
 }
 
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    exec_mode: &'static str,
+    signature_verification: &'static str,
+    restriction: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow_list: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
+}
+
 /// Says how the host is configured. Does not touch the ledger: a host that cannot execute is alive, but not ready.
 pub(super) async fn health(State(edge): State<Arc<Edge>>) -> Response {
     let admission = &edge.executor.admission;
     let signature_verification = match admission.mode {
         Mode::Demo => "disabled",
     };
-    let mut health = json!({
-        "status": "healthy",
-        "exec_mode": admission.mode.as_str(),
-        "signature_verification": signature_verification,
-    });
-    match &admission.allow_list {
-        Some(allowed) => {
-            health["restriction"] = json!("restricted");
-            health["allow_list"] = allowed.iter().map(ToString::to_string).collect();
-        }
-        None => {
-            health["restriction"] = json!("open");
-            health["warning"] = json!("No execution allow-list configured");
-        }
-    }
+    let allow_list: Option<Vec<_>> =
+        admission.allow_list.as_ref().map(|allowed| allowed.iter().map(ToString::to_string).collect());
+    let health = Health {
+        status: "healthy",
+        exec_mode: admission.mode.as_str(),
+        signature_verification,
+        restriction: if allow_list.is_some() { "restricted" } else { "open" },
+        warning: allow_list.is_none().then_some("No execution allow-list configured"),
+        allow_list,
+    };
     Json(health).into_response()
 }
 
@@ -86,7 +96,9 @@ async fn ledger_is_writable(edge: &Edge) -> bool {
 
 pub(super) async fn version(State(edge): State<Arc<Edge>>) -> Response {
     let now = i64::try_from(edge.executor.clock.now().unix_ms()).unwrap_or_default();
-    let timestamp = jiff::Timestamp::from_millisecond(now).map(|now| now.to_string()).unwrap_or_default();
+    // Six digits and an offset: what every Python's `datetime.fromisoformat` reads.
+    let timestamp = jiff::Timestamp::from_millisecond(now).unwrap_or_default();
+    let timestamp = timestamp.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
     Json(json!({
         "version": edge.build.version,
         "timestamp": timestamp,
@@ -98,6 +110,9 @@ pub(super) async fn version(State(edge): State<Arc<Edge>>) -> Response {
 
 /// Executes a request, or answers with what became of it before.
 pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> Result<Response, Problem> {
+    match edge.executor.admission.mode {
+        Mode::Demo => require_local_origin(request.headers())?,
+    }
     let body = read_json(request, edge.limits.read).await?;
     let refused = |refusal: Refusal| {
         tracing::info!(code = refusal.code(), "refused");
@@ -119,6 +134,19 @@ pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> 
     tracing::debug!(%exec_id, %action, code = shared.answer.code(), joined = shared.joined, "executed");
     let reply = if shared.joined { shared.answer.for_joined() } else { shared.answer };
     Ok(reply.into_response())
+}
+
+/// Demo mode trusts whoever reaches loopback, and a web page from anywhere can, through a browser on this machine (DNS
+/// rebinding). Browsers say where a page came from; other clients say nothing.
+fn require_local_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_local = |origin: &HeaderValue| {
+        let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+        host.and_then(|host| host.parse::<Authority>().ok()).is_some_and(|authority| {
+            let host = authority.host().trim_matches(['[', ']']);
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        })
+    };
+    if headers.get_all(header::ORIGIN).iter().all(is_local) { Ok(()) } else { Err(Problem::OriginNotAllowed) }
 }
 
 /// Says whether this host issued a legacy receipt for this result. A matching hash alone proves nothing: anybody can
