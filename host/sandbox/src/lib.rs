@@ -153,7 +153,7 @@ impl Sandbox {
         let memory_bytes_max = pinned.max(MEMORY_BYTES_DEFAULT);
         let engine = engine::engine(settings.n_slots, memory_bytes_max)?;
         let ticker = Ticker::start(&engine).map_err(StartError::TickerThread)?;
-        ticker::prove_it_moves(&engine)?;
+        ticker::prove_it_moves(&engine, ticker::PROOF_TIMEOUT)?;
         let mut handlers = BTreeMap::new();
         for file in components {
             let action = file.action.clone();

@@ -21,7 +21,7 @@ use crate::StartError;
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// How long the endless loop may take to be stopped. Far above one tick, so that a busy machine still starts.
-const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `(module (func (export "f") (loop (br 0))))`
 const ENDLESS_LOOP: &[u8] = &[
@@ -73,7 +73,7 @@ impl Drop for Ticker {
 }
 
 /// Runs an endless loop with a deadline of two ticks and fuel without end.
-pub(crate) fn prove_it_moves(engine: &Engine) -> Result<(), StartError> {
+pub(crate) fn prove_it_moves(engine: &Engine, timeout: Duration) -> Result<(), StartError> {
     let (report, reported) = channel();
     let engine = engine.clone();
     // On a thread of its own: if the clock stands still, that thread never comes back, and the host does not start.
@@ -81,9 +81,9 @@ pub(crate) fn prove_it_moves(engine: &Engine) -> Result<(), StartError> {
         .name("deadline-proof".to_owned())
         .spawn(move || report.send(run_endless_loop(&engine)))
         .map_err(StartError::TickerThread)?;
-    match reported.recv_timeout(PROOF_TIMEOUT) {
+    match reported.recv_timeout(timeout) {
         Ok(Some(wasmtime::Trap::Interrupt)) => Ok(()),
-        Ok(_) | Err(_) => Err(StartError::Ticker(PROOF_TIMEOUT.as_secs())),
+        Ok(_) | Err(_) => Err(StartError::Ticker(timeout.as_secs())),
     }
 }
 
@@ -100,4 +100,19 @@ fn run_endless_loop(engine: &Engine) -> Option<wasmtime::Trap> {
     let instance = Instance::new(&mut store, &module, &[]).ok()?;
     let endless = instance.get_typed_func::<(), ()>(&mut store, "f").ok()?;
     endless.call(&mut store, ()).err()?.downcast_ref::<wasmtime::Trap>().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_stands_still_is_found_out() {
+        let engine = crate::engine::engine(1, 1 << 20).unwrap();
+        let stands_still = prove_it_moves(&engine, Duration::from_millis(100));
+        assert!(matches!(stands_still, Err(StartError::Ticker(_))));
+        (0..10).for_each(|_| engine.increment_epoch()); // lets the loop end
+        let _ticker = Ticker::start(&engine).unwrap();
+        prove_it_moves(&engine, PROOF_TIMEOUT).unwrap();
+    }
 }
