@@ -29,8 +29,8 @@ lint: ## Check formatting, lints, licences and sources of dependencies (cargo-de
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --manifest-path handlers/Cargo.toml --workspace --all-targets -- --deny warnings
 	$(CARGO) deny --version || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny --locked --offline check bans licenses sources
-	$(CARGO) deny --locked --offline --manifest-path handlers/Cargo.toml check --config deny.toml bans licenses sources
+	$(CARGO) deny --locked check bans licenses sources
+	$(CARGO) deny --locked --manifest-path handlers/Cargo.toml --config deny.toml check bans licenses sources
 
 audit: ## Check dependencies against the RustSec advisories (needs network)
 	$(CARGO) deny --locked check advisories
