@@ -34,10 +34,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory for the page cache of one connection.
 const CACHE_KIB: i64 = 32 * 1024;
 
-/// Pages in the write-ahead log before a commit folds them into the file. Larger than SQLite's 1,000: a page that many
-/// commits touched is then written once.
-const CHECKPOINT_PAGES: i64 = 4_000;
-
 /// A ledger in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteLedger {
@@ -287,7 +283,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Erased text is overwritten with zeros, not merely unlinked.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
