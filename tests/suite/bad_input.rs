@@ -522,3 +522,17 @@ fn a_handler_that_says_no_is_recorded_and_says_no_again() {
     let verify = json!({"exec_id": problem["exec_id"], "result": null, "receipt": problem["receipt"]});
     assert_eq!(host.post("/receipts/verify", verify.to_string().as_bytes()).expect(200).json()["valid"], true);
 }
+
+#[test]
+fn clients_that_do_not_read_their_answers_are_given_up_on() {
+    let host = Setup::new().with(&["--read-timeout-ms", "1000", "--max-connections", "1"]).start();
+    let mut deaf = client::connect(host.address).expect("a connection");
+    let text = "x".repeat(1_000_000);
+    let body = json!({"action": "echo", "payload": {"x": text}, "nonce": "same"}).to_string();
+    let request = request(&[JSON, &format!("Content-Length: {}", body.len())], body.as_bytes());
+    // Never reads; ends when the host has given up on it, or when the pipe is full.
+    let writer = std::thread::spawn(move || (0..40).take_while(|_| deaf.write_all(&request).is_ok()).count());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    host.execute("add", &json!({"a": 1}), "after").expect(200); // its turn comes when the deaf client is gone
+    assert!(writer.join().expect("a thread") < 40, "the host took everything that a deaf client sent");
+}

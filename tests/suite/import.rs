@@ -224,3 +224,32 @@ fn purging_erases_what_the_predecessor_kept_and_frees_none_of_its_nonces() {
     let bytes = fs::read(setup.ledger()).unwrap();
     assert!(!bytes.windows(10).any(|window| window == b"marker-old"));
 }
+
+#[test]
+fn what_the_predecessor_added_meanwhile_is_imported_at_the_next_start() {
+    let setup = Setup::new();
+    write_predecessor(&setup, ANSWERABLE);
+    let host = setup.start();
+    execute(&host, "echo", "{}", "ours").expect(200);
+    assert!(host.stop().success());
+    let before = setup.stats()["succeeded"].clone();
+    let database = Connection::open(setup.ledger()).unwrap();
+    for nonce in ["went back", "ours"] {
+        let id = if nonce == "ours" {
+            "00000000-0000-4000-8000-00000000000a"
+        } else {
+            "00000000-0000-4000-8000-00000000000b"
+        };
+        database
+            .execute(
+                "INSERT INTO execution_log VALUES (?1, 'echo', '{\"x\": 1}', '{\"echo\": {\"x\": 1}}', ?2, 1, '2026-01-01 00:00:00')",
+                [id, nonce],
+            )
+            .unwrap();
+    }
+    database.close().unwrap();
+    let host = setup.start();
+    assert!(execute(&host, "echo", r#"{"x":1}"#, "went back").expect(200).is_replay());
+    assert!(execute(&host, "echo", "{}", "ours").expect(200).is_replay(), "what ran here stays what ran here");
+    assert_eq!(setup.stats()["succeeded"], before.as_u64().unwrap() + 1);
+}

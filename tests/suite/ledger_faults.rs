@@ -424,3 +424,13 @@ fn repeat_until(ask: impl Fn() -> Answer, status: u16) -> Answer {
     }
     panic!("it never became {status}: {:?}", ask());
 }
+
+#[test]
+fn a_ledger_has_one_host_whatever_it_is_called() {
+    let setup = Setup::new();
+    let first = setup.start();
+    std::os::unix::fs::symlink(setup.ledger(), setup.folder().join("other.db")).unwrap();
+    let second = setup.clone().with(&["--db-url", "sqlite:///other.db"]);
+    assert_says(&refused(&second), &["another openexec is running"]);
+    assert!(first.stop().success());
+}

@@ -19,7 +19,8 @@ use crate::args::{HostOptions, ModeName, Retention, ServeOptions};
 const DEMO_TENANT: &str = "demo";
 
 /// Variables that only mean something in clawshield mode. An empty one is not set: compose files make those.
-const CLAWSHIELD_VARIABLES: [&str; 3] = ["CLAWSHIELD_PUBLIC_KEY", "CLAWSHIELD_PUBLIC_KEY_FILE", "CLAWSHIELD_TENANT_ID"];
+const TRUST_VARIABLES: [&str; 4] =
+    ["CLAWSHIELD_PUBLIC_KEY", "CLAWSHIELD_PUBLIC_KEY_FILE", "CLAWSHIELD_TENANT_ID", "OPENEXEC_TRUST_FILE"];
 
 /// Why a configuration is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +69,7 @@ pub(crate) fn admission(options: &HostOptions, registry: Registry) -> Result<Adm
         ModeName::Demo => Mode::Demo,
     };
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if let Some(variable) = CLAWSHIELD_VARIABLES.into_iter().find(is_set) {
+    if let Some(variable) = TRUST_VARIABLES.into_iter().find(is_set) {
         return Err(ConfigError::TrustWithoutMode(variable));
     }
     Ok(Admission {
@@ -80,9 +81,10 @@ pub(crate) fn admission(options: &HostOptions, registry: Registry) -> Result<Adm
     })
 }
 
-/// A variable that is set but empty is not set, as with 0.1.10. A list of nothing but commas is a mistake.
+/// A variable that is set but empty is not set, as with 0.1.10. An empty flag is a mistake, and so is a list of commas.
 fn allow_list(list: &str, registry: &Registry) -> Result<Option<BTreeSet<Action>>, ConfigError> {
-    if list.trim().is_empty() {
+    let is_variable = std::env::var("OPENEXEC_ALLOWED_ACTIONS").is_ok_and(|variable| variable == list);
+    if is_variable && list.trim().is_empty() {
         return Ok(None);
     }
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());

@@ -1,4 +1,6 @@
 //! `openexec execute`: one request, without HTTP, along the same path.
+//!
+//! Out of scope: recovery. What a stopped host left behind is completed by that host, with its own registry.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -23,15 +25,11 @@ pub(crate) fn run(options: &ExecuteOptions) -> Result<ExitCode, Box<dyn Error>> 
     let nonce = options.nonce.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     let request = Request { action: Action::parse(&options.action)?, payload, nonce: Nonce::parse(&nonce)? };
     let executor = serve::build(&options.host, 1)?;
-    let runtime = runtime::Builder::new_current_thread().build()?;
-    let reply = runtime.block_on(async {
-        serve::recover(&executor, &options.host).await?;
-        let performed = match executor.admit(request) {
-            Ok(admitted) => executor.perform(admitted).await,
-            Err(refusal) => Err(refusal.into()),
-        };
-        Ok::<_, Box<dyn Error>>(Reply::to(performed))
-    })?;
+    let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
+    let reply = Reply::to(match executor.admit(request) {
+        Ok(admitted) => runtime.block_on(executor.perform(admitted)),
+        Err(refusal) => Err(refusal.into()),
+    });
     logging::say(&String::from_utf8_lossy(reply.body()));
     Ok(if reply.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use openexec_core::time::Timestamp;
 use openexec_ledger::Ledger;
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_server::clock::{Clock, SystemClock};
@@ -43,7 +44,10 @@ pub(crate) fn stats(options: &StatsOptions) -> Result<ExitCode, Box<dyn Error>> 
 /// Erases old bodies.
 pub(crate) fn purge(options: &PurgeOptions) -> Result<ExitCode, Box<dyn Error>> {
     let ledger = open(&options.ledger)?;
-    let before = before(SystemClock.now(), config::days_to_duration(options.older_than_days));
+    let before = match options.older_than_days {
+        0 => Timestamp::MAX, // everything, also what a clock ahead of ours reserved
+        days => before(SystemClock.now(), config::days_to_duration(days)),
+    };
     let n_erased = executor::erase(&ledger, before)?;
     say(&format!("erased the bodies of {n_erased} executions; their nonces stay used"));
     Ok(ExitCode::SUCCESS)

@@ -26,6 +26,9 @@ use crate::{components, logging};
 /// How often bodies beyond the retention time are looked for.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 
+/// How long a stop waits for an erasure that is under way. Its steps are commits of their own, so none is lost.
+const ERASURE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Threads for look-ups and erasure besides those for runs.
 const SPARE_THREADS: u32 = 4;
 
@@ -40,13 +43,14 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
         .build()?;
     runtime.block_on(recover(&executor, &options.host))?;
     let finished = runtime.block_on(listen(options, executor))?;
-    if !finished {
-        // Dropping the runtime would wait for runs as long as they take. They end with the process instead, as in a
-        // crash: the next start completes their reservations.
-        runtime.shutdown_background();
-        return Ok(ExitCode::FAILURE);
+    if finished {
+        runtime.shutdown_timeout(ERASURE_PATIENCE); // then the last handle on the ledger is dropped, which tidies the file
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::SUCCESS)
+    // Dropping the runtime would wait for runs as long as they take. They end with the process instead, as in a crash:
+    // the next start completes their reservations.
+    runtime.shutdown_background();
+    Ok(ExitCode::FAILURE)
 }
 
 /// Wires an executor: registry, sandbox, ledger, in the order in which they may refuse.
@@ -69,7 +73,7 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box
 }
 
 /// Completes what a stopped host left behind, or says why nothing may start before that is done.
-pub(crate) async fn recover(executor: &Executor, options: &HostOptions) -> Result<(), Box<dyn Error>> {
+async fn recover(executor: &Executor, options: &HostOptions) -> Result<(), Box<dyn Error>> {
     let n_recovered = executor.recover().await.map_err(|error| {
         let ledger = &options.ledger.db_url;
         format!("a reservation in {ledger} could not be completed ({error}): see to the cause and start again")

@@ -24,7 +24,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The word in `/health` and in the ledger.
+    /// The word in `/health`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

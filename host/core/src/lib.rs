@@ -1,7 +1,7 @@
 //! The pure heart of OpenExec: what a request is, what may run, what came of it, and how all of that is spelled.
 //!
 //! In scope: strict JSON and its canonical forms, names, request identity, the registry manifest, admission, outcomes,
-//! legacy receipts. Each file is one word of the glossary in `ARCHITECTURE.md`.
+//! legacy receipts. Each file is one of its words.
 //! Out of scope: keeping (`openexec-ledger`), running (`openexec-sandbox`), serving (`openexec-server`).
 //!
 //! Invariants

@@ -10,6 +10,9 @@ pub struct Timestamp(u64);
 impl Timestamp {
     const MAX_MS: u64 = (1 << 53) - 1;
 
+    /// The last moment there is.
+    pub const MAX: Self = Self(Self::MAX_MS);
+
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
 

@@ -111,7 +111,8 @@ fn require_contract(component: &Component, engine: &Engine) -> Result<(), String
         .map_err(|error| format!("`describe` has another type: {error:#}"))
 }
 
-/// A component that cannot even be instantiated within its pin or the pool is refused now, not at every call.
+/// A component whose largest memory does not fit its pin, or that does not fit the pool, is refused now and not at every
+/// call. wasmtime does not say how large the other memories are.
 fn require_room(component: &Component, limits: &Limits, path: String) -> Result<(), StartError> {
     let Some(needs) = component.resources_required() else {
         return Err(StartError::NotAcceptable { path, cause: "it instantiates imported modules".to_owned() });

@@ -35,6 +35,14 @@ pub(crate) struct RunState {
 #[error("beyond the memory of the pin")]
 struct BeyondMemory;
 
+/// The machine has no memory for what the handler may have. Not the handler's fault, so it is never sealed as one.
+#[derive(Debug, thiserror::Error)]
+#[error("the machine has no memory left for a handler")]
+struct HostOutOfMemory;
+
+/// What wasmtime says of growth beyond what any memory of the type can have, which fails with -1 on every host.
+const BEYOND_THE_TYPE: &str = "exceeds memory type's limits";
+
 impl RunState {
     fn with_no_capabilities(memory_bytes_max: u64) -> Self {
         Self { memory_bytes: 0, memory_bytes_peak: 0, memory_bytes_max, table_elements: 0 }
@@ -44,7 +52,10 @@ impl RunState {
 /// Sums over all memories of the component, and traps: a `-1` from `memory.grow` would let the handler take another
 /// path, depending on the limit.
 impl ResourceLimiter for RunState {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false); // beyond what the memory itself declares: -1 on every host, and nothing grows
+        }
         let added = desired.saturating_sub(current) as u64;
         let total = self.memory_bytes.saturating_add(added);
         if total > self.memory_bytes_max {
@@ -55,7 +66,16 @@ impl ResourceLimiter for RunState {
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    /// Called when growth fails that the account has allowed: the machine has no memory left.
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        if error.to_string().contains(BEYOND_THE_TYPE) { Ok(()) } else { Err(HostOutOfMemory.into()) }
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // `maximum` is the pool's where the table declares none.
+        if maximum.is_some_and(|maximum| desired > maximum && maximum < TABLE_ELEMENTS_MAX) {
+            return Ok(false);
+        }
         self.table_elements = self.table_elements.saturating_add(desired.saturating_sub(current));
         if self.table_elements > TABLE_ELEMENTS_MAX * TABLES_MAX as usize || desired > TABLE_ELEMENTS_MAX {
             return Err(BeyondMemory.into());
@@ -120,10 +140,11 @@ impl LinkedHandler {
             Some(fault) => Stop::Handler(fault),
             None => Stop::Host(host_error(error)),
         })?;
-        handler
-            .openexec_handler_guest()
-            .call_handle(store, request)
-            .map_err(|error| Stop::Handler(fault(&error).unwrap_or_else(|| unacceptable(&error))))
+        handler.openexec_handler_guest().call_handle(store, request).map_err(|error| match fault(&error) {
+            Some(fault) => Stop::Handler(fault),
+            None if error.is::<HostOutOfMemory>() => Stop::Host(host_error(error)),
+            None => Stop::Handler(unacceptable(&error)),
+        })
     }
 }
 

@@ -9,6 +9,7 @@
 //! - Refusals leave no trace: the nonce stays free.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openexec_core::admission::{Admission, Admitted, Refusal};
 use openexec_core::outcome::Run;
@@ -34,7 +35,13 @@ pub struct Executor {
     pub clock: Arc<dyn Clock>,
     /// One permit a slot of the sandbox.
     slots: Semaphore,
+    /// One permit a core.
+    cores: Semaphore,
 }
+
+/// How long a run waits for a core before it starts anyway. More threads than cores only take turns, which costs short
+/// runs a tenth of the throughput; but a short run must not wait for long ones to end.
+const CORE_PATIENCE: Duration = Duration::from_millis(2);
 
 /// What a request got.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +74,8 @@ impl Executor {
     #[must_use]
     pub fn new(admission: Admission, ledger: Arc<dyn Ledger>, sandbox: Sandbox, clock: Arc<dyn Clock>) -> Self {
         let slots = Semaphore::new(sandbox.n_slots() as usize);
-        Self { admission, ledger, sandbox: Arc::new(sandbox), clock, slots }
+        let cores = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        Self { admission, ledger, sandbox: Arc::new(sandbox), clock, slots, cores }
     }
 
     /// Decides whether a request may run. Reads nothing but configuration.
@@ -111,6 +119,7 @@ impl Executor {
     /// Runs on a blocking thread, as soon as a slot is free.
     async fn run(&self, reservation: Reservation) -> Result<(Reservation, Run), SandboxError> {
         let _slot = self.slots.acquire().await.map_err(SandboxError::host)?;
+        let _core = tokio::time::timeout(CORE_PATIENCE, self.cores.acquire()).await;
         let sandbox = self.sandbox.clone();
         let run = move || sandbox.run(&reservation).map(|run| (reservation, run));
         tokio::task::spawn_blocking(run).await.map_err(SandboxError::host)?

@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 #[derive(Debug)]
 pub struct InFlight<A> {
     running: Mutex<HashMap<ExecId, watch::Receiver<Option<A>>>>,
-    /// One permit a call. Closed at shutdown.
+    /// One permit a call.
     permits: Arc<Semaphore>,
     n_permits: u32,
 }
@@ -38,9 +38,6 @@ pub enum NoAnswer {
     /// As many calls as allowed are running or queued.
     #[error("too many calls at once")]
     Full,
-    /// The host is stopping.
-    #[error("the host is stopping")]
-    Stopping,
     /// The call is still running after the wait.
     #[error("still running")]
     StillRunning,
@@ -88,10 +85,7 @@ impl<A: Clone + Send + Sync + 'static> InFlight<A> {
         if let Some(answers) = running.get(&exec_id) {
             return Ok((answers.clone(), true));
         }
-        let permit = self.permits.clone().try_acquire_owned().map_err(|error| match error {
-            tokio::sync::TryAcquireError::NoPermits => NoAnswer::Full,
-            tokio::sync::TryAcquireError::Closed => NoAnswer::Stopping,
-        })?;
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| NoAnswer::Full)?;
         let (answer, answers) = watch::channel(None);
         running.insert(exec_id, answers.clone());
         let leave = Leave { in_flight: self.clone(), exec_id };
@@ -105,15 +99,12 @@ impl<A: Clone + Send + Sync + 'static> InFlight<A> {
         Ok((answers, false))
     }
 
-    /// Refuses new calls and waits for those in flight, but no longer than `grace`; returns whether all finished.
-    pub async fn finish(&self, grace: Duration) -> bool {
-        let all = self.permits.clone().acquire_many_owned(self.n_permits);
-        // Closing the semaphore would cancel this wait; so the permits are taken one by one as calls end, which has the
-        // same effect: once waiting, `acquire_many` is served before any later call.
-        tokio::time::timeout(grace, all).await.is_ok_and(|permits| {
-            self.permits.close();
-            permits.is_ok()
-        })
+    /// Waits for the calls in flight. Later ones are refused as if the house were full: permits are handed out in order,
+    /// and this takes all of them.
+    pub async fn finish(&self) {
+        if let Ok(permits) = self.permits.acquire_many(self.n_permits).await {
+            permits.forget();
+        }
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<ExecId, watch::Receiver<Option<A>>>> {

@@ -42,7 +42,7 @@ pub enum ReadErrorKind {
     #[error("unescaped control character in a string")]
     ControlCharacter,
     /// Nested deeper than `JSON_DEPTH_MAX`.
-    #[error("nested deeper than 64 levels")]
+    #[error("nested too deep (a request may have {JSON_DEPTH_MAX} levels)")]
     TooDeep,
     /// An integer outside ±(2^53 − 1).
     #[error("integer outside ±(2^53 − 1): send it as a string")]

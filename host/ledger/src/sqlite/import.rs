@@ -9,7 +9,8 @@
 //! action and payload for every tenant; any other use of it is refused.
 //!
 //! Imported bodies age from the import on: taking a ledger over must not be what destroys it. The old table stays, so
-//! that going back is possible, until `erase` removes its rows together with those bodies.
+//! that going back is possible, until `erase` removes its rows together with those bodies. Whatever 0.1.10 added
+//! meanwhile is imported at the next start.
 
 use openexec_core::digest::Digest;
 use openexec_core::json::{self, Value};
@@ -34,7 +35,7 @@ pub(super) fn is_predecessor(connection: &Connection) -> rusqlite::Result<bool> 
     Ok(n_columns == 7)
 }
 
-/// Copies every execution; returns how many.
+/// Copies every execution whose nonce is not known yet; returns how many.
 ///
 /// A row that cannot be answered again (its JSON is outside today's rules, or its id is not a UUID) still claims its
 /// nonce: it is imported without a body, under a fingerprint that no request has.
@@ -43,7 +44,8 @@ pub(super) fn import(connection: &Connection) -> rusqlite::Result<u64> {
     let mut old = connection.prepare(
         "SELECT id, action, CAST(payload AS TEXT), CAST(result AS TEXT), nonce, approved,
              max(coalesce(unixepoch(timestamp), 0), 0) * 1000
-         FROM execution_log WHERE nonce IS NOT NULL ORDER BY timestamp, rowid",
+         FROM execution_log WHERE nonce IS NOT NULL AND nonce NOT IN (SELECT nonce FROM execution)
+         ORDER BY timestamp, rowid",
     )?;
     let mut insert = connection.prepare(
         "INSERT INTO execution (exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
@@ -133,13 +135,17 @@ pub(super) fn claim(connection: &Connection, reserved: &Reserved) -> Result<Opti
     rows::held_by_same(connection, id, reserved.clone()).map(Some)
 }
 
-/// Removes the rows of the predecessor's table whose executions were imported before `before`. Their nonces stay claimed.
-pub(super) fn erase(connection: &Connection, before: Timestamp) -> Result<(), LedgerError> {
+/// Removes up to `n_max` rows of the predecessor's table that were imported before `before` and have no body any more, or
+/// never had one. Their nonces stay claimed.
+pub(super) fn erase(connection: &Connection, before: Timestamp, n_max: u32) -> Result<(), LedgerError> {
     if is_predecessor(connection)? {
         connection.execute(
-            "DELETE FROM execution_log WHERE EXISTS (SELECT 1 FROM execution WHERE tenant = ''
-                 AND execution.nonce = execution_log.nonce AND reserved_at < ?1)",
-            [i64::try_from(before.unix_ms()).unwrap_or(i64::MAX)],
+            "DELETE FROM execution_log WHERE rowid IN (
+                 SELECT old.rowid FROM execution_log AS old
+                 JOIN execution ON execution.tenant = '' AND execution.nonce = old.nonce
+                 LEFT JOIN body ON body.execution = execution.id
+                 WHERE body.execution IS NULL AND execution.reserved_at < ?1 LIMIT ?2)",
+            (i64::try_from(before.unix_ms()).unwrap_or(i64::MAX), n_max),
         )?;
     }
     Ok(())

@@ -134,6 +134,7 @@ impl SqliteLedger {
     /// # Errors
     /// `OpenError`, whose text says what to do. Nothing was changed then.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let path = &resolve(path)?;
         let lock = lock_for_host(path)?;
         let mut connection = connect(path)?;
         let n_imported = schema::prepare(&mut connection, path)?;
@@ -219,18 +220,36 @@ impl Ledger for SqliteLedger {
 }
 
 impl From<rusqlite::Error> for LedgerError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is rusqlite's and open")]
     fn from(error: rusqlite::Error) -> Self {
-        Self::Unavailable(error.to_string())
+        use rusqlite::Error as E;
+        match error {
+            // A row that does not read as what we write fails the call that reads it, not its neighbours' transaction.
+            E::FromSqlConversionFailure(..)
+            | E::InvalidColumnType(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::Utf8Error(..) => Self::Broken(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// The file behind links, so that one ledger has one lock whatever it is called. (Hard links stay out of reach.)
+fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
+    if let Ok(resolved) = path.canonicalize() {
+        return Ok(resolved);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().ok().filter(|folder| folder.is_dir());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => Ok(folder.join(name)),
+        (None, _) | (_, None) => Err(OpenError::NoFolder { path: path.to_owned() }),
     }
 }
 
 /// Takes the single-host lock: an advisory lock on a file beside the ledger. Not on the ledger itself, because closing
 /// any handle of that file would drop SQLite's own locks.
 fn lock_for_host(path: &Path) -> Result<HostLock, OpenError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(OpenError::NoFolder { path: path.to_owned() });
-    }
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
     let not_writable =

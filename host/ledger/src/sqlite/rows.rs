@@ -166,7 +166,7 @@ pub(super) fn erase(connection: &Connection, before: Timestamp, n_max: u32) -> R
         connection.prepare_cached("DELETE FROM outbox WHERE execution = ?1")?.execute([id])?;
         connection.prepare_cached("DELETE FROM body WHERE execution = ?1")?.execute([id])?;
     }
-    import::erase(connection, before)?;
+    import::erase(connection, before, n_max)?;
     Ok(ids.len() as u64)
 }
 

@@ -89,7 +89,11 @@ fn owner(connection: &Connection) -> rusqlite::Result<Owner> {
 /// Makes the file a ledger of the current version; returns how many executions were imported from the predecessor.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<u64, OpenError> {
     match owner(connection).map_err(|error| explain(error, path))? {
-        Owner::Us { .. } => require_current(connection, path).map(|()| 0),
+        Owner::Us { .. } => {
+            require_current(connection, path)?;
+            import_rest(connection)
+                .map_err(|error| OpenError::Import { path: path.to_owned(), cause: error.to_string() })
+        }
         Owner::Somebody => Err(OpenError::Foreign { path: path.to_owned() }),
         Owner::Nobody => create(connection, |_| Ok(0)).map_err(|error| explain(error, path)),
         Owner::Predecessor => create(connection, import::import)
@@ -106,6 +110,17 @@ pub(super) fn require_current(connection: &Connection, path: &Path) -> Result<()
         }
         Owner::Nobody | Owner::Predecessor | Owner::Somebody => Err(OpenError::Foreign { path: path.to_owned() }),
     }
+}
+
+/// Imports what the predecessor added since, if its table is still there.
+fn import_rest(connection: &mut Connection) -> rusqlite::Result<u64> {
+    if !import::is_predecessor(connection)? {
+        return Ok(0);
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let n_imported = import::import(&transaction)?;
+    transaction.commit()?;
+    Ok(n_imported)
 }
 
 /// Creates the tables and fills them, all or nothing.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::executor::Executor;
@@ -39,6 +40,9 @@ pub struct Limits {
     pub grace: Duration,
 }
 
+/// Look-ups at once. They take turns at one connection anyway.
+const LOOKUPS_MAX: usize = 2;
+
 /// Everything a request handler can reach.
 #[derive(Debug)]
 pub struct Edge {
@@ -47,6 +51,8 @@ pub struct Edge {
     limits: Limits,
     build: Build,
     stopping: AtomicBool,
+    /// One permit a look-up in the ledger that blocks a thread: those threads are the runs' as well.
+    lookups: Semaphore,
     /// The latest probe of the ledger. Shared, so that asking often costs nothing.
     probe: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
@@ -68,6 +74,7 @@ impl Edge {
             limits,
             build,
             stopping: AtomicBool::new(false),
+            lookups: Semaphore::new(LOOKUPS_MAX),
             probe: tokio::sync::Mutex::new(None),
         }
     }

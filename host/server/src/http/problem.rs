@@ -144,7 +144,7 @@ impl Problem {
             Self::SandboxUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "sandbox-unavailable", "Sandbox unavailable", LATER)
             }
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", None),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", SOON),
         }
     }
 

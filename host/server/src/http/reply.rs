@@ -21,6 +21,8 @@ pub struct Reply {
     status: StatusCode,
     body: Bytes,
     retry_after: Option<u16>,
+    /// Whether the ledger has it, so that it will be the same for ever.
+    recorded: bool,
     replayed: bool,
     code: &'static str,
 }
@@ -30,10 +32,10 @@ impl Reply {
     #[must_use]
     pub fn to(performed: Result<Execution, ExecuteError>) -> Self {
         match performed {
-            Ok(Execution { sealed, replayed }) => Self { replayed, ..Self::to_sealed(sealed) },
+            Ok(Execution { sealed, replayed }) => Self { replayed, recorded: true, ..Self::to_sealed(sealed) },
             Err(ExecuteError::Refused(refusal)) => Self::problem(&Problem::Refused(refusal)),
             Err(ExecuteError::Erased(tombstone)) => {
-                Self { replayed: true, ..Self::problem(&Problem::Erased(tombstone)) }
+                Self { replayed: true, recorded: true, ..Self::problem(&Problem::Erased(tombstone)) }
             }
             Err(ExecuteError::Ledger(error)) => {
                 tracing::error!(%error, "the ledger failed");
@@ -53,6 +55,7 @@ impl Reply {
                 status: StatusCode::OK,
                 body: succeeded(&sealed).into(),
                 retry_after: None,
+                recorded: true,
                 replayed: false,
                 code: "succeeded",
             },
@@ -64,12 +67,19 @@ impl Reply {
 
     fn problem(problem: &Problem) -> Self {
         let (status, body) = problem.body();
-        Self { status, body: body.into(), retry_after: problem.retry_after(), replayed: false, code: problem.code() }
+        Self {
+            status,
+            body: body.into(),
+            retry_after: problem.retry_after(),
+            recorded: false,
+            replayed: false,
+            code: problem.code(),
+        }
     }
 
     /// The same reply for a call that joined the one that made it.
     pub(crate) fn for_joined(self) -> Self {
-        Self { replayed: true, ..self }
+        Self { replayed: self.recorded, ..self }
     }
 
     /// Whether the execution succeeded, now or earlier.

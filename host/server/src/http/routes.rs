@@ -114,6 +114,9 @@ pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> 
         Mode::Demo => require_local_origin(request.headers())?,
     }
     let body = read_json(request, edge.limits.read).await?;
+    if edge.is_stopping() {
+        return Err(Problem::Stopping);
+    }
     let refused = |refusal: Refusal| {
         tracing::info!(code = refusal.code(), "refused");
         Problem::Refused(refusal)
@@ -127,7 +130,6 @@ pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> 
     let shared =
         edge.in_flight.share(exec_id, edge.limits.wait, perform).await.map_err(|no_answer| match no_answer {
             NoAnswer::Full => Problem::Overloaded,
-            NoAnswer::Stopping => Problem::Stopping,
             NoAnswer::StillRunning => Problem::InProgress,
             NoAnswer::Died => Problem::Internal,
         })?;
@@ -156,6 +158,7 @@ pub(super) async fn verify_receipt(State(edge): State<Arc<Edge>>, request: Reque
     let Presented { exec_id, result, receipt } = Presented::parse(&body).map_err(Problem::MalformedBody)?;
     let valid = match (ExecId::parse(&exec_id), Digest::parse(&receipt)) {
         (Ok(exec_id), Ok(receipt)) if receipt::legacy(exec_id, &result) == receipt => {
+            let _turn = edge.lookups.acquire().await.map_err(|_| Problem::Internal)?;
             let ledger = edge.executor.ledger.clone();
             let issued = tokio::task::spawn_blocking(move || ledger.receipt(exec_id)).await;
             let issued = issued.map_err(|_| Problem::Internal)?.map_err(|error| {

@@ -15,6 +15,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use super::{Edge, router};
 
@@ -56,8 +57,11 @@ pub async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: impl Future<Out
     drop(listener);
     let grace = edge.limits.grace;
     tracing::info!(grace_s = grace.as_secs(), "stopping: finishing what was admitted");
-    let drained = tokio::time::timeout(grace, graceful.shutdown()).await.is_ok();
-    drained & edge.in_flight.finish(grace).await
+    let finished = async {
+        graceful.shutdown().await;
+        edge.in_flight.finish().await;
+    };
+    tokio::time::timeout(grace, finished).await.is_ok()
 }
 
 async fn accept(
@@ -70,15 +74,18 @@ async fn accept(
 }
 
 /// One connection, to its end.
-async fn converse(stream: TcpStream, router: Router, read: Duration, watcher: Watcher) {
+async fn converse(stream: TcpStream, router: Router, patience: Duration, watcher: Watcher) {
     // Answers are small and complete: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
+    // hyper has timeouts for reading only: a client that does not read its answers is given up on here.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(patience));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(read)
+        .header_read_timeout(patience)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }
