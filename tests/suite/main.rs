@@ -12,5 +12,6 @@ mod import;
 mod ledger_contract;
 mod ledger_faults;
 mod predecessor;
+mod quickstart;
 mod registry;
 mod retention;
