@@ -179,7 +179,7 @@ fn the_same_request_has_the_same_output_and_fuel_a_thousand_times() {
 #[test]
 fn memory_is_counted_over_all_growth_and_nan_bits_are_canonical() {
     let limits = Limits::default();
-    let names = ["grow-then-answer", "nan-bits"];
+    let names = ["grow-then-answer", "grow-beyond-maximum", "nan-bits"];
     let files = names.iter().map(|name| file(name, component(name), limits)).collect();
     let sandbox = Sandbox::start(files, Settings { n_slots: 1 }).expect("a sandbox");
     let run = |name: &str| {
@@ -187,6 +187,9 @@ fn memory_is_counted_over_all_growth_and_nan_bits_are_canonical() {
         sandbox.run(&Reservation::made_durable(facts)).expect("a run")
     };
     assert_eq!(run("grow-then-answer").resources.memory_bytes, 33 * 65_536);
+    let refused = run("grow-beyond-maximum");
+    assert!(matches!(refused.outcome, Outcome::Succeeded { .. }), "{refused:?}");
+    assert_eq!(refused.resources.memory_bytes, 65_536, "growth that did not happen is not counted");
     let Run { outcome: Outcome::Succeeded { result, .. }, .. } = run("nan-bits") else { panic!("no result") };
     let canonical = 0x7fc0_0000;
     let bits: serde_json::Value = serde_json::from_str(result.as_str()).expect("JSON");
