@@ -11,7 +11,7 @@ use std::time::Duration;
 use openexec_core::admission::{Admission, Mode};
 use openexec_core::names::{Action, Audience, NameError, Tenant};
 use openexec_core::registry::Registry;
-use openexec_server::http::Limits;
+use openexec_server::http::EdgeLimits;
 
 use crate::args::{HostOptions, ModeName, Retention, ServeOptions};
 
@@ -107,8 +107,8 @@ pub(crate) fn require_safe_listener(options: &ServeOptions) -> Result<(), Config
 }
 
 /// Limits of the HTTP edge.
-pub(crate) fn edge_limits(options: &ServeOptions) -> Limits {
-    Limits {
+pub(crate) fn edge_limits(options: &ServeOptions) -> EdgeLimits {
+    EdgeLimits {
         n_calls_max: options.concurrency + options.queue,
         n_connections_max: options.max_connections,
         wait: Duration::from_millis(options.wait_ms),

@@ -27,7 +27,7 @@ use reply::Reply;
 
 /// What the edge may be told.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct EdgeLimits {
     /// Calls running or queued. More get 503.
     pub n_calls_max: u32,
     /// Open connections. More wait in the listener's backlog.
@@ -48,7 +48,7 @@ const LOOKUPS_MAX: usize = 2;
 pub struct Edge {
     executor: Arc<Executor>,
     in_flight: Arc<InFlight<Reply>>,
-    limits: Limits,
+    limits: EdgeLimits,
     build: Build,
     stopping: AtomicBool,
     /// One permit a look-up in the ledger that blocks a thread: those threads are the runs' as well.
@@ -67,7 +67,7 @@ pub struct Build {
 impl Edge {
     /// An edge in front of `executor`.
     #[must_use]
-    pub fn new(executor: Arc<Executor>, limits: Limits, build: Build) -> Self {
+    pub fn new(executor: Arc<Executor>, limits: EdgeLimits, build: Build) -> Self {
         Self {
             executor,
             in_flight: Arc::new(InFlight::new(limits.n_calls_max)),
