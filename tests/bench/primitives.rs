@@ -9,14 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use openexec_core::digest::Digest;
-use openexec_core::names::{Action, Audience, Tenant};
+use openexec_core::names::Action;
 use openexec_core::registry::{Limits, Pin, Profile};
-use openexec_core::request::Request;
 use openexec_core::reservation::{Reservation, Reserved};
 use openexec_core::time::Timestamp;
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_ledger::{Claim, Ledger};
 use openexec_sandbox::{ComponentFile, Sandbox, Settings};
+use openexec_tests::facts;
 
 use crate::error::BenchError;
 
@@ -47,17 +47,20 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
     };
     let file = ComponentFile { action, pin, path: component.display().to_string(), bytes };
     let sandbox = Sandbox::start(vec![file], Settings { n_slots: N_SLOTS }).map_err(|error| failed(&error))?;
-    let facts = |i: u64| reserved(i, digest).map_err(|error| failed(&error));
+    let facts = |i: u64| reserved(i, digest);
 
-    let parse = time(each, |i| facts(i).map(drop))?;
+    let parse = time(each, |i| {
+        drop(facts(i));
+        Ok(())
+    })?;
     let call = {
-        let reservation = Reservation::made_durable(facts(0)?);
+        let reservation = Reservation::made_durable(facts(0));
         time(each, |_| sandbox.run(&reservation).map(drop).map_err(|error| failed(&error)))?
     };
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
     let ledger = SqliteLedger::open(&folder.path().join("bench.db")).map_err(|error| failed(&error))?;
     let execute = |i: u64| -> Result<(), BenchError> {
-        match ledger.reserve(facts(i)?).wait().map_err(|error| failed(&error))? {
+        match ledger.reserve(facts(i)).wait().map_err(|error| failed(&error))? {
             Claim::Fresh(reservation) => {
                 let run = sandbox.run(&reservation).map_err(|error| failed(&error))?;
                 ledger.seal(&reservation.seal(run, NOW)).wait().map_err(|error| failed(&error))
@@ -83,22 +86,9 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
 const NOW: Timestamp = Timestamp::EPOCH;
 
 /// What the host makes of a body, up to what it hands to the ledger.
-fn reserved(i: u64, component: Digest) -> Result<Reserved, Box<dyn std::error::Error>> {
+fn reserved(i: u64, component: Digest) -> Reserved {
     let body = format!(r#"{{"action":"echo","payload":{{"msg":"hello"}},"nonce":"primitive-{i}"}}"#);
-    let request = Request::parse(body.as_bytes())?;
-    let (audience, tenant) = (Audience::parse("openexec")?, Tenant::parse("demo")?);
-    let identity = request.identity(&audience, &tenant);
-    Ok(Reserved {
-        exec_id: identity.exec_id,
-        fingerprint: identity.fingerprint,
-        tenant,
-        action: request.action,
-        nonce: request.nonce,
-        payload: request.payload.canonical().clone(),
-        component,
-        limits: Limits::default(),
-        reserved_at: NOW,
-    })
+    facts::reserved("demo", body.as_bytes(), component, Limits::default(), NOW.unix_ms())
 }
 
 fn time(each: Duration, mut step: impl FnMut(u64) -> Result<(), BenchError>) -> Result<Duration, BenchError> {

@@ -6,6 +6,7 @@
 //! The harness panics with a reason wherever a test could not go on.
 
 pub mod client;
+pub mod facts;
 pub mod fixtures;
 pub mod host;
 pub mod node;

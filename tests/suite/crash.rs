@@ -10,14 +10,11 @@ use std::thread::{self, sleep};
 use std::time::{Duration, SystemTime};
 
 use openexec_core::digest::Digest;
-use openexec_core::names::{Audience, Tenant};
 use openexec_core::registry::Limits;
-use openexec_core::request::Request;
-use openexec_core::reservation::Reserved;
-use openexec_core::time::Timestamp;
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_ledger::{Claim, Ledger};
 use openexec_tests::client::{self, Answer};
+use openexec_tests::facts;
 use openexec_tests::fixtures::{component, write_registry};
 use openexec_tests::host::{Host, Setup};
 use rustix::process::Signal;
@@ -226,20 +223,7 @@ fn told_to_stop_without_patience_the_host_leaves_reservations_that_the_next_star
 /// Reserves as a host would that died right afterwards.
 fn leave_reservation(ledger: &Path, action: &str, payload: &Value, nonce: &str, component: Digest, limits: Limits) {
     let body = json!({"action": action, "payload": payload, "nonce": nonce});
-    let request = Request::parse(body.to_string().as_bytes()).unwrap();
-    let tenant = Tenant::parse("demo").unwrap();
-    let identity = request.identity(&Audience::parse("openexec").unwrap(), &tenant);
-    let reserved = Reserved {
-        exec_id: identity.exec_id,
-        fingerprint: identity.fingerprint,
-        tenant,
-        action: request.action,
-        nonce: request.nonce,
-        payload: request.payload.canonical().clone(),
-        component,
-        limits,
-        reserved_at: Timestamp::from_unix_ms(1_600_000_000_000),
-    };
+    let reserved = facts::reserved("demo", body.to_string().as_bytes(), component, limits, 1_600_000_000_000);
     let ledger = SqliteLedger::open(ledger).unwrap();
     assert!(matches!(ledger.reserve(reserved).wait().unwrap(), Claim::Fresh(_)));
 }

@@ -3,14 +3,13 @@
 use std::thread;
 
 use openexec_core::digest::Digest;
-use openexec_core::names::{Action, Nonce, Tenant};
+use openexec_core::names::Action;
 use openexec_core::outcome::{Fault, Outcome, Run};
 use openexec_core::registry::{Limits, Pin, Profile};
-use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved};
-use openexec_core::time::Timestamp;
 use openexec_sandbox::{ComponentFile, Sandbox, Settings, StartError};
 use openexec_tests::client;
+use openexec_tests::facts;
 use openexec_tests::fixtures::{component, write_registry};
 use openexec_tests::host::{Host, Setup};
 use serde_json::json;
@@ -251,15 +250,6 @@ fn file(name: &str, bytes: Vec<u8>, limits: Limits) -> ComponentFile {
 }
 
 fn facts(action: &str, payload: &str, component: Digest, limits: Limits) -> Reserved {
-    Reserved {
-        exec_id: ExecId::from_bytes([7; 16]),
-        fingerprint: Digest::of(payload.as_bytes()),
-        tenant: Tenant::parse("demo").expect("a name"),
-        action: Action::parse(action).expect("a name"),
-        nonce: Nonce::parse("nonce").expect("a name"),
-        payload: payload.into(),
-        component,
-        limits,
-        reserved_at: Timestamp::from_unix_ms(1_700_000_000_000),
-    }
+    let body = format!(r#"{{"action":"{action}","payload":{payload},"nonce":"nonce"}}"#);
+    facts::reserved("demo", body.as_bytes(), component, limits, 1_700_000_000_000)
 }

@@ -7,15 +7,15 @@ use std::sync::Barrier;
 use std::thread;
 
 use openexec_core::digest::Digest;
-use openexec_core::names::{Audience, Tenant};
 use openexec_core::outcome::{Effect, Failure, FailureKind, Fault, JsonText, Outcome, Resources, Run, Status};
 use openexec_core::registry::Limits;
-use openexec_core::request::{ExecId, Request};
+use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 use openexec_ledger::memory::MemoryLedger;
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_ledger::{Claim, Ledger, LedgerError, Stats};
+use openexec_tests::facts;
 use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
@@ -414,20 +414,8 @@ fn race(ledger: &dyn Ledger, facts: impl Fn(u64) -> Reserved + Sync) -> Vec<Clai
 fn facts(tenant: &str, nonce: &str, payload: u64, reserved_at: u64) -> Reserved {
     let payload = json!({"i": payload, "text": "\u{0}\"\\\n é 😀 '", "nested": {"float": 1e300, "list": [null, true]}});
     let body = json!({"action": "payments.transfer", "payload": payload, "nonce": nonce});
-    let request = Request::parse(body.to_string().as_bytes()).unwrap();
-    let tenant = Tenant::parse(tenant).unwrap();
-    let identity = request.identity(&Audience::parse("openexec").unwrap(), &tenant);
-    Reserved {
-        exec_id: identity.exec_id,
-        fingerprint: identity.fingerprint,
-        tenant,
-        action: request.action,
-        nonce: request.nonce,
-        payload: request.payload.canonical().clone(),
-        component: Digest::of(b"component"),
-        limits: Limits { fuel: 100_000_000_000, memory_bytes: 2, output_bytes: 3, deadline_ms: 4 },
-        reserved_at: at(reserved_at),
-    }
+    let limits = Limits { fuel: 100_000_000_000, memory_bytes: 2, output_bytes: 3, deadline_ms: 4 };
+    facts::reserved(tenant, body.to_string().as_bytes(), Digest::of(b"component"), limits, reserved_at)
 }
 
 /// Reserves, whatever was there, and seals with this outcome.

@@ -1,0 +1,28 @@
+//! Reservations as a host makes them of a request body, for tests that talk to a ledger or a sandbox directly.
+
+use openexec_core::digest::Digest;
+use openexec_core::names::{Audience, Tenant};
+use openexec_core::registry::Limits;
+use openexec_core::request::Request;
+use openexec_core::reservation::Reserved;
+use openexec_core::time::Timestamp;
+
+/// What the host called `openexec` hands to its ledger for this body. Panics on a body that no host would accept.
+#[must_use]
+#[track_caller]
+pub fn reserved(tenant: &str, body: &[u8], component: Digest, limits: Limits, reserved_at_ms: u64) -> Reserved {
+    let request = Request::parse(body).expect("a request");
+    let tenant = Tenant::parse(tenant).expect("a tenant");
+    let identity = request.identity(&Audience::parse("openexec").expect("an audience"), &tenant);
+    Reserved {
+        exec_id: identity.exec_id,
+        fingerprint: identity.fingerprint,
+        tenant,
+        action: request.action,
+        nonce: request.nonce,
+        payload: request.payload.canonical().clone(),
+        component,
+        limits,
+        reserved_at: Timestamp::from_unix_ms(reserved_at_ms),
+    }
+}
