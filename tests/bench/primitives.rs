@@ -55,15 +55,15 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
     })?;
     let call = {
         let reservation = Reservation::made_durable(facts(0));
-        time(each, |_| sandbox.run(&reservation).map(drop).map_err(|error| failed(&error)))?
+        time(each, |_| sandbox.run(&reservation, Box::new(|| false)).map(drop).map_err(|error| failed(&error)))?
     };
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
     let ledger = SqliteLedger::open(&folder.path().join("bench.db")).map_err(|error| failed(&error))?;
     let execute = |i: u64| -> Result<(), BenchError> {
         match ledger.reserve(facts(i)).wait().map_err(|error| failed(&error))? {
             Claim::Fresh(reservation) => {
-                let run = sandbox.run(&reservation).map_err(|error| failed(&error))?;
-                ledger.seal(&reservation.seal(run, NOW)).wait().map_err(|error| failed(&error))
+                let run = sandbox.run(&reservation, Box::new(|| false)).map_err(|error| failed(&error))?;
+                ledger.seal(&reservation.seal(run, NOW)).wait().map(drop).map_err(|error| failed(&error))
             }
             other => Err(failed(&format!("{other:?}"))),
         }

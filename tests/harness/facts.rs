@@ -3,7 +3,7 @@
 use openexec_core::digest::Digest;
 use openexec_core::names::{Audience, Tenant};
 use openexec_core::registry::Limits;
-use openexec_core::request::Request;
+use openexec_core::request::Submission;
 use openexec_core::reservation::Reserved;
 use openexec_core::time::Timestamp;
 
@@ -11,7 +11,7 @@ use openexec_core::time::Timestamp;
 #[must_use]
 #[track_caller]
 pub fn reserved(tenant: &str, body: &[u8], component: Digest, limits: Limits, reserved_at_ms: u64) -> Reserved {
-    let request = Request::parse(body).expect("a request");
+    let request = Submission::parse(body).expect("a request").request;
     let tenant = Tenant::parse(tenant).expect("a tenant");
     let identity = request.identity(&Audience::parse("openexec").expect("an audience"), &tenant);
     Reserved {
@@ -23,6 +23,7 @@ pub fn reserved(tenant: &str, body: &[u8], component: Digest, limits: Limits, re
         payload: request.payload.canonical().clone(),
         component,
         limits,
+        approval: None,
         reserved_at: Timestamp::from_unix_ms(reserved_at_ms),
     }
 }

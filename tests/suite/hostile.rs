@@ -164,7 +164,7 @@ fn the_same_request_has_the_same_output_and_fuel_a_thousand_times() {
         let component = Digest::of(&built_in(name));
         let run = || {
             let facts = facts(name, &payload.to_string(), component, Limits::default());
-            sandbox.run(&Reservation::made_durable(facts)).expect("a run")
+            sandbox.run(&Reservation::made_durable(facts), Box::new(|| false)).expect("a run")
         };
         let first = run();
         assert!(matches!(first.outcome, Outcome::Succeeded { .. }), "{first:?}");
@@ -183,7 +183,7 @@ fn memory_is_counted_over_all_growth_and_nan_bits_are_canonical() {
     let sandbox = Sandbox::start(files, Settings { n_slots: 1 }).expect("a sandbox");
     let run = |name: &str| {
         let facts = facts(name, "{}", Digest::of(&component(name)), limits);
-        sandbox.run(&Reservation::made_durable(facts)).expect("a run")
+        sandbox.run(&Reservation::made_durable(facts), Box::new(|| false)).expect("a run")
     };
     assert_eq!(run("grow-then-answer").resources.memory_bytes, 33 * 65_536);
     let refused = run("grow-beyond-maximum");
@@ -203,7 +203,10 @@ fn a_reservation_whose_pin_is_gone_or_tighter_now_is_interrupted() {
     let sandbox = sandbox.expect("a sandbox");
     let digest = Digest::of(&component("well-behaved"));
     let run = |name: &str, digest, limits| {
-        sandbox.run(&Reservation::made_durable(facts(name, "{}", digest, limits))).expect("an answer").outcome
+        sandbox
+            .run(&Reservation::made_durable(facts(name, "{}", digest, limits)), Box::new(|| false))
+            .expect("an answer")
+            .outcome
     };
     assert!(matches!(run("well-behaved", digest, limits), Outcome::Succeeded { .. }));
     assert_eq!(run("well-behaved", Digest::of(b"another"), limits), Outcome::Interrupted);
@@ -221,7 +224,8 @@ fn more_runs_than_slots_are_the_hosts_fault_and_never_the_handlers() {
     let sandbox = Sandbox::start(files, Settings { n_slots: 1 }).expect("a sandbox");
     let digest = Digest::of(&component("endless-loop"));
     let answers: Vec<_> = thread::scope(|scope| {
-        let run = || sandbox.run(&Reservation::made_durable(facts("endless-loop", "{}", digest, limits)));
+        let run =
+            || sandbox.run(&Reservation::made_durable(facts("endless-loop", "{}", digest, limits)), Box::new(|| false));
         let runs: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         runs.into_iter().map(|run| run.join().expect("a thread")).collect()
     });

@@ -249,7 +249,7 @@ fn a_start_that_cannot_be_right_is_refused_and_says_what_to_do() {
         (flag(&["--allowed-actions", ", ,"]), "--allowed-actions is empty"),
         (variable("CLAWSHIELD_PUBLIC_KEY", "-----BEGIN PUBLIC KEY-----"), "CLAWSHIELD_PUBLIC_KEY is set"),
         (variable("CLAWSHIELD_TENANT_ID", "acme"), "CLAWSHIELD_TENANT_ID is set"),
-        (variable("OPENEXEC_MODE", "clawshield"), "--mode"),
+        (variable("OPENEXEC_TRUST_FILE", "trust.toml"), "OPENEXEC_TRUST_FILE is set"),
         (variable("OPENEXEC_MODE", "nonsense"), "--mode"),
         (variable("OPENEXEC_MODE", ""), "--mode"),
         (flag(&["--audience", ""]), "--audience"),
@@ -308,7 +308,10 @@ fn every_flag_of_serve_has_its_variable_in_the_help() {
     }
     assert!(flags.len() > 10, "{help}");
     for (flag, text) in flags.iter().filter(|(flag, _)| *flag != "help") {
-        let variable = format!("[env: OPENEXEC_{}=", flag.to_uppercase().replace('-', "_"));
+        let name = flag.to_uppercase().replace('-', "_");
+        // The variables of 0.1.10 keep their names.
+        let is_kept = name.starts_with("CLAWSHIELD_") && !name.contains("LIFETIME");
+        let variable = if is_kept { format!("[env: {name}=") } else { format!("[env: OPENEXEC_{name}=") };
         assert!(text.contains(&variable), "--{flag} has no {variable}]: {text}");
     }
 }

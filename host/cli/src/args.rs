@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use openexec_core::limits::{APPROVAL_LIFETIME_S_MAX, LEGACY_LIFETIME_S_DEFAULT};
 
 /// Runs approved actions, and nothing else.
 ///
@@ -66,15 +67,19 @@ pub(crate) struct LedgerSource {
 /// What decides whether a request may run, and on which ledger.
 #[derive(Clone, Debug, Group)]
 pub(crate) struct HostOptions {
-    /// How the host decides what may run. `demo` runs every registered action without an approval.
+    /// How the host decides what may run. `demo` runs every registered action without an approval; `clawshield` runs
+    /// nothing without one.
     #[arg(long, env = "OPENEXEC_MODE", value_enum, default_value = "demo")]
     pub(crate) mode: ModeName,
     /// The only actions that may run, separated by commas [default: every registered action].
     #[arg(long, env = "OPENEXEC_ALLOWED_ACTIONS", value_name = "ACTIONS")]
     pub(crate) allowed_actions: Option<String>,
-    /// The name of this host, or of the group of hosts that share a ledger, inside every request's identity.
-    #[arg(long, env = "OPENEXEC_AUDIENCE", value_name = "NAME", default_value = "openexec")]
-    pub(crate) audience: String,
+    /// The name of this host, or of the group of hosts that share a ledger, inside every request's identity [default:
+    /// the trust file's, else openexec].
+    #[arg(long, env = "OPENEXEC_AUDIENCE", value_name = "NAME")]
+    pub(crate) audience: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustSource,
     #[command(flatten)]
     pub(crate) registry: RegistrySource,
     #[command(flatten)]
@@ -87,6 +92,28 @@ pub(crate) struct HostOptions {
 pub(crate) enum ModeName {
     /// Every registered action runs without an approval. For trying out, on loopback.
     Demo,
+    /// Nothing runs without an approval: ClawShield's artifact (v1), or one by the keys of a trust file (v2).
+    Clawshield,
+}
+
+/// Whose approvals count in clawshield mode. As text, because a variable that is set but empty is not set.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct TrustSource {
+    /// Approvals v2: whose signatures count, for which tenants and actions, and how many are needed (TOML).
+    #[arg(long, env = "OPENEXEC_TRUST_FILE", value_name = "FILE")]
+    pub(crate) trust_file: Option<String>,
+    /// Approvals v1: ClawShield's public key in PEM, its lines separated by line ends or by `\n`.
+    #[arg(long, env = "CLAWSHIELD_PUBLIC_KEY", value_name = "PEM", allow_hyphen_values = true)]
+    pub(crate) clawshield_public_key: Option<String>,
+    /// Approvals v1: the file with that key, instead.
+    #[arg(long, env = "CLAWSHIELD_PUBLIC_KEY_FILE", value_name = "FILE")]
+    pub(crate) clawshield_public_key_file: Option<String>,
+    /// Approvals v1: the one tenant that they may be for.
+    #[arg(long, env = "CLAWSHIELD_TENANT_ID", value_name = "TENANT")]
+    pub(crate) clawshield_tenant_id: Option<String>,
+    /// Approvals v1: how long one may be valid, in seconds. Approvals v2 have a bound of their own, by class.
+    #[arg(long, env = "OPENEXEC_CLAWSHIELD_MAX_LIFETIME_S", value_name = "S", default_value_t = LEGACY_LIFETIME_S_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=APPROVAL_LIFETIME_S_MAX))]
+    pub(crate) clawshield_max_lifetime_s: u64,
 }
 
 #[derive(Clone, Debug, Group)]
@@ -169,6 +196,9 @@ pub(crate) struct ExecuteOptions {
     /// The unique value of this call [default: a random UUID].
     #[arg(long)]
     pub(crate) nonce: Option<String>,
+    /// The file with the signed approval, in clawshield mode.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) approval: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) host: HostOptions,
 }

@@ -4,23 +4,22 @@
 //! Out of scope: the flags themselves (`args`).
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use openexec_core::admission::{Admission, Mode};
-use openexec_core::names::{Action, Audience, NameError, Tenant};
+use openexec_core::keys::{KeyError, PublicKey};
+use openexec_core::names::{Action, Audience, NameError, Tenant, TenantError};
 use openexec_core::registry::Registry;
+use openexec_core::trust::{LegacyTrust, Trust, TrustError, TrustFile};
 use openexec_server::http::EdgeLimits;
 
-use crate::args::{HostOptions, ModeName, Retention, ServeOptions};
+use crate::args::{HostOptions, ModeName, Retention, ServeOptions, TrustSource};
 
-/// The tenant of every call in demo mode.
-const DEMO_TENANT: &str = "demo";
-
-/// Variables that only mean something in clawshield mode. An empty one is not set: compose files make those.
-const TRUST_VARIABLES: [&str; 4] =
-    ["CLAWSHIELD_PUBLIC_KEY", "CLAWSHIELD_PUBLIC_KEY_FILE", "CLAWSHIELD_TENANT_ID", "OPENEXEC_TRUST_FILE"];
+/// The audience of a host that nobody has named.
+pub(crate) const DEFAULT_AUDIENCE: &str = "openexec";
 
 /// Why a configuration is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -34,17 +33,35 @@ pub(crate) enum ConfigError {
     )]
     DemoExposed(SocketAddr),
     #[error(
-        "{0} is set, but demo mode verifies no approval: unset it to run the demo; this version has no clawshield mode yet"
+        "{0} is set, but demo mode verifies no approval: say OPENEXEC_MODE=clawshield (--mode clawshield), or unset it to run the demo"
     )]
     TrustWithoutMode(&'static str),
+    #[error(
+        "clawshield mode must be told whose approvals count: set CLAWSHIELD_PUBLIC_KEY (or CLAWSHIELD_PUBLIC_KEY_FILE) and CLAWSHIELD_TENANT_ID for ClawShield's artifacts, OPENEXEC_TRUST_FILE for approvals v2, or both"
+    )]
+    NoTrust,
+    #[error("{set} is set but {missing} is not: ClawShield's artifacts need both; set {missing} too, or unset {set}")]
+    HalfTrust { set: &'static str, missing: &'static str },
+    #[error("CLAWSHIELD_PUBLIC_KEY and CLAWSHIELD_PUBLIC_KEY_FILE are both set: give the key once")]
+    TwoKeys,
+    #[error("{name}: {cause}")]
+    PublicKey { name: &'static str, cause: KeyError },
+    #[error("CLAWSHIELD_TENANT_ID: {0}")]
+    Tenant(TenantError),
+    #[error("{name}: {path} cannot be read ({cause}): correct the path, or the permissions")]
+    Unreadable { name: &'static str, path: String, cause: io::Error },
+    #[error("{path}: {cause}")]
+    TrustFile { path: String, cause: TrustError },
+    #[error(
+        "OPENEXEC_AUDIENCE is '{option}', but the trust file is for '{file}': approvals for one are no approvals for the other; make them equal, or leave the option out"
+    )]
+    TwoAudiences { option: Audience, file: Audience },
     #[error("--allowed-actions names '{0}', which is not in the registry: correct it, or pin that action")]
     AllowedButUnknown(String),
     #[error("--allowed-actions is empty: name at least one action, or leave it out to allow all")]
     NothingAllowed,
     #[error("--audience: {0}")]
     Audience(NameError),
-    #[error("the built-in tenant name is not acceptable: {0}")]
-    Tenant(NameError),
 }
 
 /// Where a ledger is.
@@ -66,19 +83,74 @@ impl LedgerPath {
 /// What admission depends on.
 pub(crate) fn admission(options: &HostOptions, registry: Registry) -> Result<Admission, ConfigError> {
     let mode = match options.mode {
-        ModeName::Demo => Mode::Demo,
+        ModeName::Demo => match named(&options.trust).into_iter().find(|(_, value)| value.is_some()) {
+            Some((name, _)) => return Err(ConfigError::TrustWithoutMode(name)),
+            None => Mode::Demo,
+        },
+        ModeName::Clawshield => Mode::Clawshield(trust(&options.trust)?.ok_or(ConfigError::NoTrust)?),
     };
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if let Some(variable) = TRUST_VARIABLES.into_iter().find(is_set) {
-        return Err(ConfigError::TrustWithoutMode(variable));
-    }
     Ok(Admission {
+        audience: audience(options.audience.as_deref(), &mode)?,
         mode,
-        audience: Audience::parse(&options.audience).map_err(ConfigError::Audience)?,
-        tenant: Tenant::parse(DEMO_TENANT).map_err(ConfigError::Tenant)?,
         allow_list: options.allowed_actions.as_deref().map(|list| allow_list(list, &registry)).transpose()?.flatten(),
         registry,
     })
+}
+
+/// Every way to say whose approvals count, by the name of its variable. One that is set but empty is not set: compose
+/// files make those.
+fn named(source: &TrustSource) -> [(&'static str, Option<&str>); 4] {
+    [
+        ("CLAWSHIELD_PUBLIC_KEY", &source.clawshield_public_key),
+        ("CLAWSHIELD_PUBLIC_KEY_FILE", &source.clawshield_public_key_file),
+        ("CLAWSHIELD_TENANT_ID", &source.clawshield_tenant_id),
+        ("OPENEXEC_TRUST_FILE", &source.trust_file),
+    ]
+    .map(|(name, value)| (name, value.as_deref().filter(|value| !value.trim().is_empty())))
+}
+
+/// Whose approvals count; `None` if nothing says so. Half of what is needed is an error.
+pub(crate) fn trust(source: &TrustSource) -> Result<Option<Trust>, ConfigError> {
+    let [(pem_name, pem), (file_name, key_file), (tenant_name, tenant), (trust_name, trust_file)] = named(source);
+    let key = match (pem, key_file) {
+        (None, None) => None,
+        (Some(_), Some(_)) => return Err(ConfigError::TwoKeys),
+        (Some(pem), None) => Some((pem_name, pem.to_owned())),
+        (None, Some(path)) => Some((file_name, read(file_name, path)?)),
+    };
+    let legacy = match (key, tenant) {
+        (None, None) => None,
+        (Some((set, _)), None) => return Err(ConfigError::HalfTrust { set, missing: tenant_name }),
+        (None, Some(_)) => return Err(ConfigError::HalfTrust { set: tenant_name, missing: pem_name }),
+        (Some((name, pem)), Some(tenant)) => Some(LegacyTrust {
+            key: PublicKey::parse_pem(&pem).map_err(|cause| ConfigError::PublicKey { name, cause })?,
+            tenant: Tenant::parse_governed(tenant).map_err(ConfigError::Tenant)?,
+            lifetime_s_max: source.clawshield_max_lifetime_s,
+        }),
+    };
+    let file = trust_file.map(|path| {
+        let cause = |cause| ConfigError::TrustFile { path: path.to_owned(), cause };
+        TrustFile::parse(&read(trust_name, path)?).map_err(cause)
+    });
+    Ok(Trust::of(legacy, file.transpose()?))
+}
+
+/// The trust file says for which host its approvals are; without one, the option or its default does.
+fn audience(option: Option<&str>, mode: &Mode) -> Result<Audience, ConfigError> {
+    let option = option.map(Audience::parse).transpose().map_err(ConfigError::Audience)?;
+    let file = match mode {
+        Mode::Demo => None,
+        Mode::Clawshield(trust) => trust.file().map(|file| file.audience().clone()),
+    };
+    match (option, file) {
+        (Some(option), Some(file)) if option != file => Err(ConfigError::TwoAudiences { option, file }),
+        (Some(audience), _) | (None, Some(audience)) => Ok(audience),
+        (None, None) => Audience::parse(DEFAULT_AUDIENCE).map_err(ConfigError::Audience),
+    }
+}
+
+fn read(name: &'static str, path: &str) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { name, path: path.to_owned(), cause })
 }
 
 /// A variable that is set but empty is not set, as with 0.1.10. An empty flag is a mistake, and so is a list of commas.
@@ -102,7 +174,7 @@ pub(crate) fn require_safe_listener(options: &ServeOptions) -> Result<(), Config
         ModeName::Demo if !options.listen.ip().is_loopback() && !options.dangerously_expose_demo => {
             Err(ConfigError::DemoExposed(options.listen))
         }
-        ModeName::Demo => Ok(()),
+        ModeName::Demo | ModeName::Clawshield => Ok(()),
     }
 }
 

@@ -3,11 +3,12 @@
 //! Out of scope: recovery. What a stopped host left behind is completed by that host, with its own registry.
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 
 use openexec_core::json::{self, Value};
 use openexec_core::names::{Action, Nonce};
-use openexec_core::request::{Payload, Request};
+use openexec_core::request::{Payload, Request, Submission};
 use openexec_server::http::reply::Reply;
 use tokio::runtime;
 use uuid::Uuid;
@@ -23,13 +24,19 @@ pub(crate) fn run(options: &ExecuteOptions) -> Result<ExitCode, Box<dyn Error>> 
         Err(error) => return Err(format!("the payload is not acceptable JSON: {error}").into()),
     };
     let nonce = options.nonce.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+    let approval = options.approval.as_deref().map(read_approval).transpose()?;
     let request = Request { action: Action::parse(&options.action)?, payload, nonce: Nonce::parse(&nonce)? };
     let executor = serve::build(&options.host, 1)?;
     let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
-    let reply = Reply::to(match executor.admit(request) {
+    let reply = Reply::to(match executor.admit(Submission { request, approval }) {
         Ok(admitted) => runtime.block_on(executor.perform(admitted)),
         Err(refusal) => Err(refusal.into()),
     });
     logging::say(&String::from_utf8_lossy(reply.body()));
     Ok(if reply.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read_approval(path: &Path) -> Result<Value, Box<dyn Error>> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(json::read(&bytes).map_err(|error| format!("{}: not acceptable JSON: {error}", path.display()))?)
 }

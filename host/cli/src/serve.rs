@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openexec_core::admission::Mode;
 use openexec_core::time::Timestamp;
+use openexec_core::trust::LegacyTrust;
 use openexec_ledger::Ledger;
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_sandbox::{Sandbox, Settings};
@@ -69,7 +71,7 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box
         engine = Sandbox::engine_version(),
         "sandbox started"
     );
-    Ok(Executor::new(admission, Arc::new(ledger), sandbox, Arc::new(SystemClock)))
+    Ok(Executor::new(admission, Arc::new(ledger), sandbox, Arc::new(SystemClock))?)
 }
 
 /// Completes what a stopped host left behind, or says why nothing may start before that is done.
@@ -100,15 +102,33 @@ async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<bool, 
     if let Some(retention) = config::retention(options.retention_days) {
         tokio::spawn(purge(executor.ledger.clone(), executor.clock.clone(), retention));
     }
+    executor.controls.follow(&executor.ledger)?;
     let mode = executor.admission.mode.as_str();
-    if mode == "demo" {
-        tracing::warn!("demo mode: every registered action runs without an approval");
+    announce(&executor.admission.mode);
+    if executor.controls.now().is_halted() {
+        tracing::warn!("this host is halted: nothing runs until `openexec control resume`");
     }
     let edge = Edge::new(executor, config::edge_limits(&options), Build { version: env!("CARGO_PKG_VERSION") });
     tracing::info!(address = %listener.local_addr()?, mode, "listening");
     let finished = http::serve::serve(listener, Arc::new(edge), stop).await;
     tracing::info!(finished, "stopped");
     Ok(finished)
+}
+
+/// Says in the log what permits an execution.
+fn announce(mode: &Mode) {
+    match mode {
+        Mode::Demo => tracing::warn!("demo mode: every registered action runs without an approval"),
+        Mode::Clawshield(trust) => {
+            if let Some(LegacyTrust { key, tenant, .. }) = trust.legacy() {
+                tracing::info!(key_id = %key.id(), %tenant, "approvals v1 are accepted");
+            }
+            if let Some(file) = trust.file() {
+                let (n_keys, digest) = (file.keys().count(), file.digest());
+                tracing::info!(n_keys, trust = %digest, audience = %file.audience(), "approvals v2 are accepted");
+            }
+        }
+    }
 }
 
 /// Erases bodies beyond the retention time, now and then.

@@ -1,7 +1,7 @@
 //! The pure heart of OpenExec: what a request is, what may run, what came of it, and how all of that is spelled.
 //!
-//! In scope: strict JSON and its canonical forms, names, request identity, the registry manifest, admission, outcomes,
-//! legacy receipts. Each file is one of its words.
+//! In scope: strict JSON and its canonical forms, names, request identity, keys, approvals, trust, the registry manifest,
+//! admission, controls, outcomes, legacy receipts. Each file is one of its words.
 //! Out of scope: keeping (`openexec-ledger`), running (`openexec-sandbox`), serving (`openexec-server`).
 //!
 //! Invariants
@@ -9,13 +9,19 @@
 //! - Every function is total: no input makes it panic.
 
 pub mod admission;
+pub mod approval;
+pub mod control;
 pub mod digest;
+pub mod dsse;
 pub mod json;
+pub mod keys;
 pub mod limits;
 pub mod names;
 pub mod outcome;
 pub mod receipt;
+pub mod refusal;
 pub mod registry;
 pub mod request;
 pub mod reservation;
 pub mod time;
+pub mod trust;

@@ -75,3 +75,37 @@ const _: () = assert!(OUTPUT_BYTES_DEFAULT <= OUTPUT_BYTES_MAX);
 const _: () = assert!(DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
 // A payload that fits into a request fits into the memory of the smallest default pin several times over.
 const _: () = assert!((REQUEST_BYTES_MAX as u64) * 8 <= MEMORY_BYTES_DEFAULT);
+
+/// Largest payload of an envelope. An approval has about 600 bytes; four names at their longest make 1.5 KiB.
+pub const ENVELOPE_PAYLOAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Most signatures of one envelope. Bounds what verifying one can cost (about 40 µs a signature).
+pub const ENVELOPE_SIGNATURES_MAX: usize = 16;
+
+/// Longest free text in an approval: issuer, requester, ids of decisions.
+pub const APPROVAL_TEXT_BYTES_MAX: usize = 256;
+
+/// Shortest nonce of an approval v2. Its signer chooses it; a shorter one could be guessed.
+pub const APPROVAL_NONCE_BYTES_MIN: usize = 16;
+
+/// How far an approver's clock may be ahead of the host's.
+pub const CLOCK_SKEW_MS: u64 = 30_000;
+
+/// Longest lifetime of an approval v2 whose action is in no class, in seconds.
+pub const APPROVAL_LIFETIME_S_DEFAULT: u64 = 900;
+
+/// Longest lifetime of an approval v1, in seconds, unless the operator says otherwise. 0.1.10 had no bound.
+pub const LEGACY_LIFETIME_S_DEFAULT: u64 = 24 * 60 * 60;
+
+/// Longest lifetime that an operator may allow, in seconds: a week.
+pub const APPROVAL_LIFETIME_S_MAX: u64 = 7 * 24 * 60 * 60;
+
+/// Most keys of a trust file.
+pub const TRUSTED_KEYS_MAX: usize = 1024;
+
+/// Largest threshold of a class: no envelope has room for more signatures.
+pub const THRESHOLD_MAX: u64 = ENVELOPE_SIGNATURES_MAX as u64;
+
+// An approval fits into a request several times over, beside the largest payload worth sending.
+const _: () = assert!(ENVELOPE_PAYLOAD_BYTES_MAX * 16 < REQUEST_BYTES_MAX);
+const _: () = assert!(LEGACY_LIFETIME_S_DEFAULT <= APPROVAL_LIFETIME_S_MAX);

@@ -1,6 +1,6 @@
 //! Names that come from outside: one type each, one `parse`, one limit.
 //!
-//! In scope: the grammar of actions, nonces, tenants and audiences.
+//! In scope: the grammar of actions, nonces, tenants, audiences, and of the people and things in approvals.
 //! Out of scope: whether a name is known (`registry`), used (`ledger`) or allowed (`admission`).
 //!
 //! Every name is printable ASCII: two names that look alike are alike, a name is safe in a log line, and its length in
@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::limits::{ACTION_BYTES_MAX, AUDIENCE_BYTES_MAX, NONCE_BYTES_MAX, TENANT_BYTES_MAX};
+use crate::limits::{ACTION_BYTES_MAX, APPROVAL_TEXT_BYTES_MAX, AUDIENCE_BYTES_MAX, NONCE_BYTES_MAX, TENANT_BYTES_MAX};
 
 /// A name is empty, too long, or has a character outside its alphabet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +82,51 @@ name! {
 name! {
     /// Which host, or group of hosts sharing one ledger, a request is meant for.
     Audience, "audience", AUDIENCE_BYTES_MAX, is_graphic, "printable ASCII without spaces"
+}
+
+name! {
+    /// A person or a program that asks for or approves calls, such as `alice@acme.example`.
+    Principal, "principal", APPROVAL_TEXT_BYTES_MAX, is_graphic, "printable ASCII without spaces"
+}
+name! {
+    /// An operator's name for something in a trust file: a key, a role, a class.
+    Label, "name", APPROVAL_TEXT_BYTES_MAX, is_graphic, "printable ASCII without spaces"
+}
+name! {
+    /// A text that an approval carries for its readers, such as the id of a decision.
+    Note, "text", APPROVAL_TEXT_BYTES_MAX, is_printable, "printable ASCII"
+}
+
+/// The tenant of every call in demo mode. No approval can be for it, so that what ran without an approval is never
+/// answered as approved.
+const DEMO_TENANT: &str = "demo";
+
+/// Why a tenant cannot be governed by approvals.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TenantError {
+    /// Not a tenant's name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The tenant of demo mode.
+    #[error("tenant '{DEMO_TENANT}' is what runs without approvals in demo mode; choose another name")]
+    Demo,
+}
+
+impl Tenant {
+    /// The tenant of every call in demo mode.
+    #[must_use]
+    pub fn demo() -> Self {
+        Self(DEMO_TENANT.to_owned())
+    }
+
+    /// Accepts the name of a tenant whose calls need approvals.
+    ///
+    /// # Errors
+    /// `TenantError` when it is no name, or the one of demo mode.
+    pub fn parse_governed(text: &str) -> Result<Self, TenantError> {
+        let tenant = Self::parse(text)?;
+        if tenant == Self::demo() { Err(TenantError::Demo) } else { Ok(tenant) }
+    }
 }
 
 #[cfg(test)]

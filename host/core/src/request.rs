@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::json::{self, Members, ReadError, Value};
 use crate::names::{Action, Audience, NameError, Nonce, Tenant};
 
-/// What a caller posts to `/execute`.
+/// What a caller asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// What to do.
@@ -63,7 +63,16 @@ pub enum RequestError {
     Name(#[from] NameError),
 }
 
-impl Request {
+/// What a caller posts to `/execute`: a request, and perhaps what shall permit it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submission {
+    /// The request.
+    pub request: Request,
+    /// The approval as it was presented, an object. Nothing of it was looked at yet.
+    pub approval: Option<Value>,
+}
+
+impl Submission {
     /// Reads a request body. Members that this host does not know are ignored, as the predecessor did.
     ///
     /// # Errors
@@ -73,18 +82,22 @@ impl Request {
         let Value::Object(mut members) = body else { return Err(RequestError::NotAnObject(body.kind())) };
         let action = string(&mut members, "action")?;
         let nonce = string(&mut members, "nonce")?;
-        match members.take("approval_artifact") {
-            None | Some(Value::Null | Value::Object(_)) => {}
+        let approval = match members.take("approval_artifact") {
+            None | Some(Value::Null) => None,
+            Some(approval @ Value::Object(_)) => Some(approval),
             Some(other) => return Err(wrong_type("approval_artifact", "an object or null", &other)),
-        }
+        };
         let payload = match members.take("payload") {
             None | Some(Value::Null) => Payload::of(Members::default()),
             Some(Value::Object(payload)) => Payload::of(payload),
             Some(other) => return Err(wrong_type("payload", "an object or null", &other)),
         };
-        Ok(Self { action: Action::parse(&action)?, payload, nonce: Nonce::parse(&nonce)? })
+        let request = Request { action: Action::parse(&action)?, payload, nonce: Nonce::parse(&nonce)? };
+        Ok(Self { request, approval })
     }
+}
 
+impl Request {
     /// The identity of this request at the host called `audience`, for `tenant`.
     #[must_use]
     pub fn identity(&self, audience: &Audience, tenant: &Tenant) -> Identity {

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use crate::approval::ApprovalUse;
 use crate::digest::Digest;
 use crate::json::{self, Value};
 use crate::names::{Action, Nonce, Tenant};
@@ -38,6 +39,8 @@ pub struct Reserved {
     pub component: Digest,
     /// The limits that held then.
     pub limits: Limits,
+    /// The approval that permits it; `None` in demo mode.
+    pub approval: Option<ApprovalUse>,
     /// When the nonce was claimed.
     pub reserved_at: Timestamp,
 }
@@ -93,6 +96,14 @@ pub struct Sealed {
     pub receipt: Digest,
     /// When it was sealed.
     pub sealed_at: Timestamp,
+}
+
+impl Sealed {
+    /// The same execution, interrupted: whatever came of its run is dropped.
+    #[must_use]
+    pub fn interrupted(self) -> Self {
+        Self { receipt: receipt::legacy(self.exec_id, &Value::Null), outcome: Outcome::Interrupted, ..self }
+    }
 }
 
 /// What remains of a finished execution whose payload, result and effects were erased: enough to refuse a second run.

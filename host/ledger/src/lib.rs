@@ -11,7 +11,9 @@ pub mod sqlite;
 
 use std::fmt;
 
+use openexec_core::control::{Control, Stop, Target};
 use openexec_core::digest::Digest;
+use openexec_core::names::Note;
 use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
@@ -27,7 +29,11 @@ pub use pending::Pending;
 ///   completes with `Ok`. Nothing that was answered is lost by a crash.
 /// - Adapters wait out transient faults for a bounded time. After that, `Err` means *unknown*: the write may or may not
 ///   have happened, so the caller fails closed and runs nothing. Calling again with the same facts is always safe.
-/// - Erasing bodies never frees a nonce and never changes a receipt.
+/// - An approval is used by the commit that reserves its nonce, and by no other: of any number of nonces that come with one
+///   approval, exactly one ever gets `Claim::Fresh`.
+/// - From the moment a `stop` is durable, nothing it concerns is reserved, and nothing it concerns is sealed as anything but
+///   interrupted; in whatever process the stop was written.
+/// - Erasing bodies never frees a nonce, never makes an approval usable again, and never changes a receipt.
 pub trait Ledger: Send + Sync + fmt::Debug {
     /// Claims `(tenant, nonce)` for this request, or says who holds it.
     ///
@@ -35,11 +41,18 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// `LedgerError` when the answer is unknown.
     fn reserve(&self, reserved: Reserved) -> Pending<Claim>;
 
+    /// What `reserve` would answer if this request or its approval was seen before; `None` where it would claim the nonce.
+    /// Claims nothing.
+    ///
+    /// # Errors
+    /// `LedgerError` when the answer is unknown.
+    fn recall(&self, reserved: Reserved) -> Pending<Option<Claim>>;
+
     /// Keeps what became of a reservation: outcome, result, effects and receipt in one commit.
     ///
     /// # Errors
     /// `LedgerError` when it may not have been kept: the reservation stays, and its run may be repeated.
-    fn seal(&self, sealed: &Sealed) -> Pending<()>;
+    fn seal(&self, sealed: &Sealed) -> Pending<SealAnswer>;
 
     /// All reservations without a seal, oldest first. While a host runs, some of them are running.
     ///
@@ -72,6 +85,24 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// `LedgerError` when they could not be counted.
     fn stats(&self) -> Result<Stats, LedgerError>;
 
+    /// Stops a target from now on, until it is released; returns whether it was not stopped already.
+    ///
+    /// # Errors
+    /// `LedgerError` when it may not be stopped.
+    fn stop(&self, target: Target, since: Timestamp, reason: Option<Note>) -> Pending<bool>;
+
+    /// Releases a target; returns whether it was stopped.
+    ///
+    /// # Errors
+    /// `LedgerError` when it may still be stopped.
+    fn release(&self, target: Target) -> Pending<bool>;
+
+    /// Everything that is stopped.
+    ///
+    /// # Errors
+    /// `LedgerError` when it could not be read.
+    fn controls(&self) -> Result<Vec<Control>, LedgerError>;
+
     /// Makes an empty durable write, as `reserve` would.
     ///
     /// # Errors
@@ -93,6 +124,19 @@ pub enum Claim {
     Erased(Tombstone),
     /// Another request.
     Taken,
+    /// Nobody, but the approval was used for another nonce.
+    Consumed,
+    /// Nobody, but the operator has stopped such calls.
+    Stopped(Stop),
+}
+
+/// Whether an outcome was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealAnswer {
+    /// It is durable.
+    Kept,
+    /// It was not kept, because the operator has stopped such calls: seal the reservation as interrupted.
+    Stopped,
 }
 
 /// How many executions there are in each state.

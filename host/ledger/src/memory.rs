@@ -7,19 +7,22 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use openexec_core::control::{Control, Controls, Target};
 use openexec_core::digest::Digest;
+use openexec_core::names::Note;
 use openexec_core::outcome::{Outcome, Status};
 use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 
-use crate::{Claim, Ledger, LedgerError, Pending, Stats};
+use crate::{Claim, Ledger, LedgerError, Pending, SealAnswer, Stats};
 
 /// A ledger that forgets everything when it is dropped.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     rows: Mutex<Vec<Row>>,
     nonces: Mutex<BTreeMap<(String, String), usize>>,
+    controls: Mutex<Vec<Control>>,
 }
 
 #[derive(Debug)]
@@ -40,24 +43,44 @@ impl MemoryLedger {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn stopped(&self) -> MutexGuard<'_, Vec<Control>> {
+        self.controls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn claim(&self, reserved: Reserved) -> Claim {
         let mut rows = self.rows();
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (reserved.tenant.to_string(), reserved.nonce.to_string());
-        let Some(row) = nonces.get(&key).and_then(|at| rows.get(*at)) else {
-            nonces.insert(key, rows.len());
-            rows.push(Row { reserved: reserved.clone(), state: State::Reserved });
-            return Claim::Fresh(Reservation::made_durable(reserved));
-        };
-        if row.reserved.fingerprint != reserved.fingerprint {
-            return Claim::Taken;
+        if let Some(claim) = held(&rows, &nonces, &reserved) {
+            return claim;
         }
-        match &row.state {
-            State::Reserved => Claim::Unsealed(Reservation::made_durable(row.reserved.clone())),
-            State::Sealed(sealed) => Claim::Sealed(sealed.clone()),
-            State::Erased(tombstone) => Claim::Erased(tombstone.clone()),
+        if let Some(stop) = Controls::of(self.stopped().clone()).stop_of(&reserved.tenant, &reserved.action) {
+            return Claim::Stopped(stop);
         }
+        nonces.insert(key(&reserved), rows.len());
+        rows.push(Row { reserved: reserved.clone(), state: State::Reserved });
+        Claim::Fresh(Reservation::made_durable(reserved))
     }
+}
+
+fn key(reserved: &Reserved) -> (String, String) {
+    (reserved.tenant.to_string(), reserved.nonce.to_string())
+}
+
+/// Who holds the nonce, or else what the approval was used for.
+fn held(rows: &[Row], nonces: &BTreeMap<(String, String), usize>, reserved: &Reserved) -> Option<Claim> {
+    let Some(row) = nonces.get(&key(reserved)).and_then(|at| rows.get(*at)) else {
+        let approval = reserved.approval.as_ref()?;
+        let used = rows.iter().filter_map(|row| row.reserved.approval.as_ref());
+        return used.map(|used| used.reference).any(|used| used == approval.reference).then_some(Claim::Consumed);
+    };
+    if row.reserved.fingerprint != reserved.fingerprint {
+        return Some(Claim::Taken);
+    }
+    Some(match &row.state {
+        State::Reserved => Claim::Unsealed(Reservation::made_durable(row.reserved.clone())),
+        State::Sealed(sealed) => Claim::Sealed(sealed.clone()),
+        State::Erased(tombstone) => Claim::Erased(tombstone.clone()),
+    })
 }
 
 impl Ledger for MemoryLedger {
@@ -65,15 +88,25 @@ impl Ledger for MemoryLedger {
         Pending::ready(Ok(self.claim(reserved)))
     }
 
+    fn recall(&self, reserved: Reserved) -> Pending<Option<Claim>> {
+        let rows = self.rows();
+        let nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        Pending::ready(Ok(held(&rows, &nonces, &reserved)))
+    }
+
     #[expect(clippy::panic, reason = "a strict referee: misuse must fail the test that commits it")]
-    fn seal(&self, sealed: &Sealed) -> Pending<()> {
+    fn seal(&self, sealed: &Sealed) -> Pending<SealAnswer> {
         let mut rows = self.rows();
         let Some(row) = rows.iter_mut().find(|row| row.reserved.exec_id == sealed.exec_id) else {
             panic!("{} was sealed without a reservation", sealed.exec_id);
         };
         let State::Reserved = row.state else { panic!("{} was sealed twice", sealed.exec_id) };
+        let stop = Controls::of(self.stopped().clone()).stop_of(&row.reserved.tenant, &row.reserved.action);
+        if stop.is_some() && sealed.outcome != Outcome::Interrupted {
+            return Pending::ready(Ok(SealAnswer::Stopped));
+        }
         row.state = State::Sealed(sealed.clone());
-        Pending::ready(Ok(()))
+        Pending::ready(Ok(SealAnswer::Kept))
     }
 
     fn unsealed(&self) -> Result<Vec<Reservation>, LedgerError> {
@@ -131,6 +164,27 @@ impl Ledger for MemoryLedger {
             stats.count(status, 1);
         }
         Ok(stats)
+    }
+
+    fn stop(&self, target: Target, since: Timestamp, reason: Option<Note>) -> Pending<bool> {
+        let mut stopped = self.stopped();
+        let is_new = stopped.iter().all(|control| control.target != target);
+        if is_new {
+            stopped.push(Control { target, since, reason });
+            stopped.sort_by(|a, b| a.target.cmp(&b.target));
+        }
+        Pending::ready(Ok(is_new))
+    }
+
+    fn release(&self, target: Target) -> Pending<bool> {
+        let mut stopped = self.stopped();
+        let n_before = stopped.len();
+        stopped.retain(|control| control.target != target);
+        Pending::ready(Ok(stopped.len() < n_before))
+    }
+
+    fn controls(&self) -> Result<Vec<Control>, LedgerError> {
+        Ok(self.stopped().clone())
     }
 
     fn probe(&self) -> Pending<()> {

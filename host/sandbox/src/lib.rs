@@ -29,6 +29,12 @@ pub use component::ComponentFile;
 use component::LinkedHandler;
 use ticker::Ticker;
 
+/// A run that never began.
+const INTERRUPTED: Run = Run { outcome: Outcome::Interrupted, resources: Resources { fuel: 0, memory_bytes: 0 } };
+
+/// Whether the operator has stopped a run. Asked on the thread of the run, so it must not block.
+pub type IsStopped = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// Everything that can run.
 pub struct Sandbox {
     handlers: BTreeMap<Action, LinkedHandler>,
@@ -162,17 +168,21 @@ impl Sandbox {
         Ok(Self { handlers, engine, settings, ticker })
     }
 
-    /// Runs a reserved request to its end. Blocks the thread for at most the deadline of its pin.
+    /// Runs a reserved request to its end. Blocks the thread for at most the deadline of its pin. `is_stopped` is asked
+    /// before it and at every tick of the deadline clock; once it says yes, the run ends as `Interrupted`.
     ///
     /// A reservation whose component is no longer pinned, or whose limits the pin no longer allows, is `Interrupted`.
     ///
     /// # Errors
     /// `SandboxError` when the host could not run it; the reservation stays as it is.
-    pub fn run(&self, reservation: &Reservation) -> Result<Run, SandboxError> {
+    pub fn run(&self, reservation: &Reservation, is_stopped: IsStopped) -> Result<Run, SandboxError> {
         let facts = reservation.facts();
         match self.handlers.get(&facts.action) {
-            Some(handler) if handler.is_pinned_as(facts.component, &facts.limits) => handler.run(&self.engine, facts),
-            Some(_) | None => Ok(Run { outcome: Outcome::Interrupted, resources: Resources::default() }),
+            Some(_) if is_stopped() => Ok(INTERRUPTED),
+            Some(handler) if handler.is_pinned_as(facts.component, &facts.limits) => {
+                handler.run(&self.engine, facts, is_stopped)
+            }
+            Some(_) | None => Ok(INTERRUPTED),
         }
     }
 

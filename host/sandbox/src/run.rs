@@ -3,16 +3,17 @@
 //! In scope: limits of a run, calling `handle`, telling faults apart.
 //! Out of scope: whether an answer's text is acceptable (`core::outcome`).
 
+use std::time::{Duration, Instant};
+
 use openexec_core::limits::{EFFECT_BODY_BYTES_MAX, EFFECT_KIND_BYTES_MAX, EFFECTS_MAX};
 use openexec_core::outcome::{Failure, FailureKind, Fault, Outcome, Resources, Run};
 use openexec_core::reservation::Reserved;
-use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
+use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
 
-use crate::SandboxError;
 use crate::component::LinkedHandler;
 use crate::component::contract::exports::openexec::handler::guest;
 use crate::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
-use crate::ticker::TICK;
+use crate::{IsStopped, SandboxError};
 
 /// Bytes that a handler may hand over besides its result: all effects at their largest. A longer refusal text than
 /// is kept must still fit, because it is cut, not punished.
@@ -39,6 +40,11 @@ struct BeyondMemory;
 #[derive(Debug, thiserror::Error)]
 #[error("the machine has no memory left for a handler")]
 struct HostOutOfMemory;
+
+/// The operator has stopped the run.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped by the operator")]
+struct ByOperator;
 
 /// What wasmtime says of growth beyond what any memory of the type can have, which fails with -1 on every host.
 const BEYOND_THE_TYPE: &str = "exceeds memory type's limits";
@@ -98,7 +104,7 @@ impl ResourceLimiter for RunState {
 
 impl LinkedHandler {
     /// Calls `handle` in a fresh instance.
-    pub(crate) fn run(&self, engine: &Engine, facts: &Reserved) -> Result<Run, SandboxError> {
+    pub(crate) fn run(&self, engine: &Engine, facts: &Reserved, is_stopped: IsStopped) -> Result<Run, SandboxError> {
         let limits = &facts.limits;
         let request = guest::Request {
             action: facts.action.to_string(),
@@ -113,8 +119,15 @@ impl LinkedHandler {
         let output_bytes_max = usize::try_from(limits.output_bytes).unwrap_or(usize::MAX);
         store.set_hostcall_fuel(HANDED_OVER_BYTES_MAX.saturating_add(output_bytes_max));
         store.set_fuel(limits.fuel).map_err(host_error)?;
-        // Last, so that no preparation counts against the handler. One tick more, because the current one has begun.
-        store.set_epoch_deadline(limits.deadline_ms.div_ceil(millis(TICK)) + 1);
+        // Asked at every tick. Last, so that no preparation counts against the handler.
+        let deadline = Instant::now() + Duration::from_millis(limits.deadline_ms);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if is_stopped() {
+                return Err(ByOperator.into());
+            }
+            if Instant::now() >= deadline { Err(Trap::Interrupt.into()) } else { Ok(UpdateDeadline::Continue(1)) }
+        });
 
         let outcome = match self.call(&mut store, &request) {
             Ok(Ok(guest::Outcome { output, effects })) => {
@@ -122,8 +135,9 @@ impl LinkedHandler {
                 Outcome::accept(&output, effects, limits.output_bytes)
             }
             Ok(Err(failure)) => Outcome::Failed(no(failure)),
-            Err(Stop::Handler(fault)) => Outcome::Faulted(fault),
-            Err(Stop::Host(error)) => return Err(error),
+            Err(Ended::ByHandler(fault)) => Outcome::Faulted(fault),
+            Err(Ended::ByOperator) => Outcome::Interrupted,
+            Err(Ended::ByHost(error)) => return Err(error),
         };
         let fuel_left = store.get_fuel().map_err(host_error)?;
         let resources =
@@ -135,23 +149,26 @@ impl LinkedHandler {
         &self,
         store: &mut Store<RunState>,
         request: &guest::Request,
-    ) -> Result<Result<guest::Outcome, guest::Failure>, Stop> {
+    ) -> Result<Result<guest::Outcome, guest::Failure>, Ended> {
         let handler = self.pre.instantiate(&mut *store).map_err(|error| match fault(&error) {
-            Some(fault) => Stop::Handler(fault),
-            None => Stop::Host(host_error(error)),
+            Some(fault) => Ended::ByHandler(fault),
+            None if error.is::<ByOperator>() => Ended::ByOperator,
+            None => Ended::ByHost(host_error(error)),
         })?;
         handler.openexec_handler_guest().call_handle(store, request).map_err(|error| match fault(&error) {
-            Some(fault) => Stop::Handler(fault),
-            None if error.is::<HostOutOfMemory>() => Stop::Host(host_error(error)),
-            None => Stop::Handler(unacceptable(&error)),
+            Some(fault) => Ended::ByHandler(fault),
+            None if error.is::<ByOperator>() => Ended::ByOperator,
+            None if error.is::<HostOutOfMemory>() => Ended::ByHost(host_error(error)),
+            None => Ended::ByHandler(unacceptable(&error)),
         })
     }
 }
 
-/// Who is to blame that there is no answer.
-enum Stop {
-    Handler(Fault),
-    Host(SandboxError),
+/// Who is the cause that there is no answer.
+enum Ended {
+    ByHandler(Fault),
+    ByOperator,
+    ByHost(SandboxError),
 }
 
 /// The fault, if it was the handler that was stopped.
@@ -191,8 +208,4 @@ fn host_error(error: wasmtime::Error) -> SandboxError {
         Some(limit) => SandboxError(format!("more runs than slots: {limit}")),
         None => SandboxError(format!("{error:#}")),
     }
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

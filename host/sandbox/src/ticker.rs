@@ -18,7 +18,7 @@ use wasmtime::{Engine, Instance, Module, Store};
 use crate::StartError;
 
 /// Time between two epochs: how far a deadline may be overrun.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(10);
 
 /// How long the endless loop may take to be stopped. Far above one tick, so that a busy machine still starts.
 pub(crate) const PROOF_TIMEOUT: Duration = Duration::from_secs(10);

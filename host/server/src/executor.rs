@@ -11,16 +11,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openexec_core::admission::{Admission, Admitted, Refusal};
+use openexec_core::admission::{Admission, Admitted};
 use openexec_core::outcome::Run;
-use openexec_core::request::Request;
+use openexec_core::refusal::Refusal;
+use openexec_core::request::Submission;
 use openexec_core::reservation::{Reservation, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
-use openexec_ledger::{Claim, Ledger, LedgerError};
+use openexec_ledger::{Claim, Ledger, LedgerError, SealAnswer};
 use openexec_sandbox::{Sandbox, SandboxError};
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::controls::KnownControls;
 
 /// Executes requests. Everything it depends on is handed in and sealed.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct Executor {
     pub sandbox: Arc<Sandbox>,
     /// Says when.
     pub clock: Arc<dyn Clock>,
+    /// What the operator has stopped.
+    pub controls: KnownControls,
     /// One permit a slot of the sandbox.
     slots: Semaphore,
     /// One permit a core.
@@ -71,19 +75,27 @@ pub enum ExecuteError {
 
 impl Executor {
     /// An executor of these parts.
-    #[must_use]
-    pub fn new(admission: Admission, ledger: Arc<dyn Ledger>, sandbox: Sandbox, clock: Arc<dyn Clock>) -> Self {
+    ///
+    /// # Errors
+    /// `LedgerError` when the operator's controls could not be read.
+    pub fn new(
+        admission: Admission,
+        ledger: Arc<dyn Ledger>,
+        sandbox: Sandbox,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LedgerError> {
         let slots = Semaphore::new(sandbox.n_slots() as usize);
         let cores = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
-        Self { admission, ledger, sandbox: Arc::new(sandbox), clock, slots, cores }
+        let controls = KnownControls::read(&*ledger)?;
+        Ok(Self { admission, ledger, sandbox: Arc::new(sandbox), clock, controls, slots, cores })
     }
 
-    /// Decides whether a request may run. Reads nothing but configuration.
+    /// Decides whether what was submitted may run. Asks no ledger.
     ///
     /// # Errors
     /// The refusal.
-    pub fn admit(&self, request: Request) -> Result<Admitted, Refusal> {
-        self.admission.admit(request)
+    pub fn admit(&self, submission: Submission) -> Result<Admitted, Refusal> {
+        self.admission.admit(submission, &self.controls.now(), self.clock.now())
     }
 
     /// Performs an admitted request: at most once, whatever happens.
@@ -95,13 +107,21 @@ impl Executor {
     /// # Errors
     /// `ExecuteError` when there is nothing to answer with.
     pub async fn perform(&self, admitted: Admitted) -> Result<Execution, ExecuteError> {
-        match self.ledger.reserve(admitted.reserve_at(self.clock.now())).await? {
+        let now = self.clock.now();
+        let claim = match admitted.require_timely(now) {
+            Ok(()) => self.ledger.reserve(admitted.reserve_at(now)).await?,
+            // An approval whose time is over still gets the answer that it paid for, and nothing else.
+            Err(refusal) => self.ledger.recall(admitted.reserve_at(now)).await?.ok_or(refusal)?,
+        };
+        match claim {
             Claim::Fresh(reservation) | Claim::Unsealed(reservation) => {
                 Ok(Execution { sealed: self.complete(reservation).await?, replayed: false })
             }
             Claim::Sealed(sealed) => Ok(Execution { sealed, replayed: true }), // the first answer again, no second run
             Claim::Erased(tombstone) => Err(ExecuteError::Erased(tombstone)),
             Claim::Taken => Err(Refusal::NonceReuse.into()),
+            Claim::Consumed => Err(Refusal::ApprovalConsumed.into()),
+            Claim::Stopped(stop) => Err(Refusal::from(stop).into()),
         }
     }
 
@@ -110,8 +130,12 @@ impl Executor {
         // The reservation is durable. A crash from here to the seal leaves it, and `recover` runs it again: handlers are
         // pure, so the second run is the first one over again, and nobody has seen an answer yet.
         let (reservation, run) = self.run(reservation).await?;
-        let sealed = reservation.seal(run, self.clock.now());
-        self.ledger.seal(&sealed).await?;
+        let mut sealed = reservation.seal(run, self.clock.now());
+        if self.ledger.seal(&sealed).await? == SealAnswer::Stopped {
+            // The operator's stop came before the seal: whatever the run was about to say, nothing comes of it.
+            sealed = sealed.interrupted();
+            self.ledger.seal(&sealed).await?;
+        }
         // The seal is durable. A crash from here on loses only the answer; a retry reads the same one.
         Ok(sealed)
     }
@@ -121,7 +145,8 @@ impl Executor {
         let _slot = self.slots.acquire().await.map_err(SandboxError::host)?;
         let _core = tokio::time::timeout(CORE_PATIENCE, self.cores.acquire()).await;
         let sandbox = self.sandbox.clone();
-        let run = move || sandbox.run(&reservation).map(|run| (reservation, run));
+        let is_stopped = self.controls.stop_of(reservation.facts());
+        let run = move || sandbox.run(&reservation, is_stopped).map(|run| (reservation, run));
         tokio::task::spawn_blocking(run).await.map_err(SandboxError::host)?
     }
 

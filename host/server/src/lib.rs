@@ -1,13 +1,14 @@
 //! The server: the path of a request, and the HTTP edge around it.
 //!
 //! In scope: `executor` (admit → reserve → run → seal, and recovery), `in_flight` (identical calls share one run),
-//! `http` (the edge).
+//! `controls` (what the operator has stopped), `http` (the edge).
 //! Out of scope: reading configuration, files and signals (`cli`).
 //!
 //! Everything from the reservation to the seal happens in a task of its own, which ends when the execution ends: a
 //! client that hangs up cannot stop it half way. Handlers run on blocking threads, one per slot of the sandbox.
 
 pub mod clock;
+pub mod controls;
 pub mod executor;
 pub mod http;
 pub mod in_flight;

@@ -8,10 +8,12 @@
 //!   `canonical` value, because JCS does not keep `1.0` apart from `1`).
 //! - Nothing is repaired: text is either accepted as it is or refused.
 
+mod fields;
 mod number;
 mod read;
 mod write;
 
+pub use fields::{FieldError, Fields};
 pub use read::{ReadError, ReadErrorKind, read, read_presented, read_rendered};
 pub use write::{jcs, pyjson_compact, pyjson_spaced};
 

@@ -2,13 +2,14 @@
 //!
 //! In scope: opening a file safely, the single-host lock, the reading connection.
 //! Out of scope: what the tables are (`schema`), what is written (`rows`), how writes are grouped (`group_commit`), the
-//! predecessor's table (`import`).
+//! predecessor's table (`import`), what the operator has stopped (`controls`).
 //!
 //! Invariants
 //! - WAL with `synchronous=FULL`: a commit that returned survives the loss of power.
 //! - One thread writes. Whatever is waiting goes into one transaction, reservations and seals mixed.
 //! - One host at a time: a second one on the same file is refused at start.
 
+mod controls;
 mod group_commit;
 mod import;
 mod rows;
@@ -19,13 +20,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use openexec_core::control::{Control, Target};
 use openexec_core::digest::Digest;
+use openexec_core::names::Note;
 use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
-use crate::{Claim, Ledger, LedgerError, Pending, Stats};
+use crate::{Claim, Ledger, LedgerError, Pending, SealAnswer, Stats};
 use group_commit::Writer;
 
 /// How long a write waits for somebody else's lock on the file (a backup, an operator's `sqlite3`) before it fails.
@@ -107,7 +110,7 @@ pub enum OpenError {
     },
     /// A schema this build does not know.
     #[error(
-        "the ledger {path} has schema version {found}, this openexec reads version {known}: run the openexec that wrote it, or a newer one"
+        "the ledger {path} has schema version {found}, this openexec reads version {known}: for an older ledger start `openexec serve` on it once, for a newer one run the openexec that wrote it"
     )]
     SchemaVersion {
         /// The ledger file.
@@ -143,7 +146,7 @@ impl SqliteLedger {
         Self::start(path, connection, n_imported, Some(lock))
     }
 
-    /// Opens an existing ledger for maintenance (`stats`, `erase`), also while a host is running on it.
+    /// Opens an existing ledger for maintenance (`stats`, `erase`, `stop`, `release`), also while a host is running on it.
     ///
     /// # Errors
     /// `OpenError`, whose text says what to do.
@@ -183,7 +186,11 @@ impl Ledger for SqliteLedger {
         self.writer.write(move |connection| rows::reserve(connection, reserved))
     }
 
-    fn seal(&self, sealed: &Sealed) -> Pending<()> {
+    fn recall(&self, reserved: Reserved) -> Pending<Option<Claim>> {
+        self.writer.write(move |connection| rows::recall(connection, reserved))
+    }
+
+    fn seal(&self, sealed: &Sealed) -> Pending<SealAnswer> {
         let sealed = sealed.clone();
         self.writer.write(move |connection| rows::seal(connection, &sealed))
     }
@@ -212,6 +219,18 @@ impl Ledger for SqliteLedger {
 
     fn stats(&self) -> Result<Stats, LedgerError> {
         self.read(rows::stats)
+    }
+
+    fn stop(&self, target: Target, since: Timestamp, reason: Option<Note>) -> Pending<bool> {
+        self.writer.write(move |connection| controls::stop(connection, &target, since, reason.as_ref()))
+    }
+
+    fn release(&self, target: Target) -> Pending<bool> {
+        self.writer.write(move |connection| controls::release(connection, &target))
+    }
+
+    fn controls(&self) -> Result<Vec<Control>, LedgerError> {
+        self.read(controls::all)
     }
 
     fn probe(&self) -> Pending<()> {

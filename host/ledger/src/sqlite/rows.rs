@@ -3,6 +3,7 @@
 //! In scope: the SQL of the state machine.
 //! Out of scope: transactions, errors of the file.
 
+use openexec_core::approval::{ApprovalUse, Format};
 use openexec_core::digest::Digest;
 use openexec_core::names::{Action, Nonce, Tenant};
 use openexec_core::outcome::{Effect, Failure, FailureKind, Fault, JsonText, Outcome, Resources, Status};
@@ -12,20 +13,23 @@ use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::import;
-use crate::{Claim, LedgerError, Stats};
+use super::{controls, import};
+use crate::{Claim, LedgerError, SealAnswer, Stats};
 
-/// Claims the nonce with one conditional insert: the unique index decides every race.
+/// Claims the nonce and uses the approval with one conditional insert: the unique indexes decide every race.
 pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Claim, LedgerError> {
     if let Some(claim) = import::claim(connection, &reserved)? {
         return Ok(claim);
     }
+    if let Some(stop) = controls::stop_of(connection, &reserved.tenant, &reserved.action)? {
+        return Ok(recall(connection, reserved)?.unwrap_or(Claim::Stopped(stop)));
+    }
     let n_inserted = connection
         .prepare_cached(
             "INSERT INTO execution (exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
-                 output_bytes_max, deadline_ms_max, reserved_at)
+                 output_bytes_max, deadline_ms_max, approval_format, approval_ref, reserved_at)
              VALUES (:exec_id, :tenant, :nonce, :fingerprint, :action, :component, :fuel_max, :memory_bytes_max,
-                 :output_bytes_max, :deadline_ms_max, :reserved_at)
+                 :output_bytes_max, :deadline_ms_max, :approval_format, :approval_ref, :reserved_at)
              ON CONFLICT DO NOTHING",
         )?
         .execute(named_params! {
@@ -39,14 +43,33 @@ pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Cla
             ":memory_bytes_max": integer(reserved.limits.memory_bytes),
             ":output_bytes_max": integer(reserved.limits.output_bytes),
             ":deadline_ms_max": integer(reserved.limits.deadline_ms),
+            ":approval_format": reserved.approval.as_ref().map(|approval| approval.format.as_str()),
+            ":approval_ref": reserved.approval.as_ref().map(|approval| approval.reference.as_bytes()),
             ":reserved_at": integer(reserved.reserved_at.unix_ms()),
         })?;
     if n_inserted == 1 {
-        connection
-            .prepare_cached("INSERT INTO body (execution, payload) VALUES (?1, ?2)")?
-            .execute((connection.last_insert_rowid(), &*reserved.payload))?;
+        let approval = reserved.approval.as_ref().map(|approval| &*approval.text);
+        connection.prepare_cached("INSERT INTO body (execution, payload, approval) VALUES (?1, ?2, ?3)")?.execute((
+            connection.last_insert_rowid(),
+            &*reserved.payload,
+            approval,
+        ))?;
         return Ok(Claim::Fresh(Reservation::made_durable(reserved)));
     }
+    let exec_id = reserved.exec_id;
+    held(connection, reserved)?.ok_or_else(|| LedgerError::Broken(format!("{exec_id} exists under another nonce")))
+}
+
+/// What `reserve` finds if it can claim nothing; `None` where it would claim the nonce.
+pub(super) fn recall(connection: &Connection, reserved: Reserved) -> Result<Option<Claim>, LedgerError> {
+    match import::claim(connection, &reserved)? {
+        Some(claim) => Ok(Some(claim)),
+        None => held(connection, reserved),
+    }
+}
+
+/// Who holds the nonce, or else what the approval was used for.
+fn held(connection: &Connection, reserved: Reserved) -> Result<Option<Claim>, LedgerError> {
     let held = connection
         .prepare_cached("SELECT id, fingerprint FROM execution WHERE tenant = ?1 AND nonce = ?2")?
         .query_row((reserved.tenant.as_str(), reserved.nonce.as_str()), |row| {
@@ -55,11 +78,19 @@ pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Cla
         .optional()?;
     match held {
         Some((id, fingerprint)) if fingerprint == *reserved.fingerprint.as_bytes() => {
-            held_by_same(connection, id, reserved)
+            held_by_same(connection, id, reserved).map(Some)
         }
-        Some(_) => Ok(Claim::Taken),
-        None => Err(LedgerError::Broken(format!("{} exists under another nonce", reserved.exec_id))),
+        Some(_) => Ok(Some(Claim::Taken)),
+        None => match &reserved.approval {
+            Some(approval) if is_used(connection, approval)? => Ok(Some(Claim::Consumed)),
+            Some(_) | None => Ok(None),
+        },
     }
+}
+
+fn is_used(connection: &Connection, approval: &ApprovalUse) -> Result<bool, LedgerError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM execution WHERE approval_ref = ?1")?;
+    Ok(statement.exists([approval.reference.as_bytes()])?)
 }
 
 /// What the same request finds: its own earlier execution.
@@ -71,8 +102,11 @@ pub(super) fn held_by_same(connection: &Connection, id: i64, reserved: Reserved)
     }
 }
 
-/// Keeps the outcome of a reservation.
-pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<(), LedgerError> {
+/// Keeps the outcome of a reservation, unless the operator has stopped such calls meanwhile.
+pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswer, LedgerError> {
+    if sealed.outcome != Outcome::Interrupted && controls::stops(connection, sealed.exec_id)? {
+        return Ok(SealAnswer::Stopped);
+    }
     let fault = match &sealed.outcome {
         Outcome::Faulted(fault) => Some(fault.as_str()),
         Outcome::Succeeded { .. } | Outcome::Failed(_) | Outcome::Interrupted => None,
@@ -115,7 +149,7 @@ pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<(), Ledge
         }
         Outcome::Faulted(_) | Outcome::Interrupted => {}
     }
-    Ok(())
+    Ok(SealAnswer::Kept)
 }
 
 /// Reservations without a seal.
@@ -192,8 +226,8 @@ pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 const SELECT: &str = "SELECT id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
-    output_bytes_max, deadline_ms_max, reserved_at, state, fault, fuel, memory_bytes, receipt, sealed_at, payload,
-    result, failure_kind, failure_text
+    output_bytes_max, deadline_ms_max, approval_format, approval_ref, reserved_at, state, fault, fuel, memory_bytes,
+    receipt, sealed_at, payload, approval, result, failure_kind, failure_text
     FROM execution LEFT JOIN body ON body.execution = execution.id";
 
 /// One execution with its body, as the database spells it.
@@ -206,6 +240,8 @@ struct KeptRow {
     action: String,
     component: [u8; 32],
     limits: [i64; 4],
+    approval_format: Option<String>,
+    approval_ref: Option<[u8; 32]>,
     reserved_at: i64,
     state: String,
     fault: Option<String>,
@@ -214,6 +250,7 @@ struct KeptRow {
     receipt: Option<[u8; 32]>,
     sealed_at: Option<i64>,
     payload: Option<String>,
+    approval: Option<String>,
     result: Option<String>,
     failure_kind: Option<String>,
     failure_text: Option<String>,
@@ -235,6 +272,8 @@ impl KeptRow {
                 row.get("output_bytes_max")?,
                 row.get("deadline_ms_max")?,
             ],
+            approval_format: row.get("approval_format")?,
+            approval_ref: row.get("approval_ref")?,
             reserved_at: row.get("reserved_at")?,
             state: row.get("state")?,
             fault: row.get("fault")?,
@@ -243,6 +282,7 @@ impl KeptRow {
             receipt: row.get("receipt")?,
             sealed_at: row.get("sealed_at")?,
             payload: row.get("payload")?,
+            approval: row.get("approval")?,
             result: row.get("result")?,
             failure_kind: row.get("failure_kind")?,
             failure_text: row.get("failure_text")?,
@@ -256,6 +296,15 @@ impl KeptRow {
     fn reserved(self) -> Result<Reserved, LedgerError> {
         let id = self.id;
         let [fuel, memory_bytes, output_bytes, deadline_ms] = self.limits;
+        let approval = match (self.approval_format, self.approval_ref, self.approval) {
+            (None, None, None) => None,
+            (Some(format), Some(reference), Some(text)) => Some(ApprovalUse {
+                format: Format::parse(&format).ok_or_else(|| broken(id, "approval_format"))?,
+                reference: Digest::from_bytes(reference),
+                text: text.into(),
+            }),
+            _ => return Err(broken(id, "approval")),
+        };
         Ok(Reserved {
             exec_id: ExecId::from_bytes(self.exec_id),
             fingerprint: Digest::from_bytes(self.fingerprint),
@@ -270,6 +319,7 @@ impl KeptRow {
                 output_bytes: natural(output_bytes)?,
                 deadline_ms: natural(deadline_ms)?,
             },
+            approval,
             reserved_at: Timestamp::from_unix_ms(natural(self.reserved_at)?),
         })
     }

@@ -6,8 +6,9 @@
 //! | table | holds | erased |
 //! |---|---|---|
 //! | `execution` | identity, state, resources and receipt of every execution: the tombstone | never |
-//! | `body` | payload, result, refusal text | by `erase` |
+//! | `body` | payload, approval, result, refusal text | by `erase` |
 //! | `outbox` | effects | by `erase` |
+//! | `control` | what the operator has stopped | when it is released |
 //!
 //! Rows of `execution` are numbered in order of reservation, so bodies are written and erased from one end.
 
@@ -21,9 +22,11 @@ use super::{OpenError, explain, import};
 const APPLICATION_ID: i64 = 0x4f45_584c;
 
 /// The schema below (`PRAGMA user_version`). A change of the schema is a new number and a migration.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
-const SCHEMA: &str = "
+/// The tables of version 1. A ledger is always made of these and every migration after them, so that a new ledger and an
+/// old one that was brought up to date are alike.
+const SCHEMA_1: &str = "
 CREATE TABLE execution (
     id               INTEGER PRIMARY KEY,
     exec_id          BLOB NOT NULL UNIQUE CHECK (length(exec_id) = 16),
@@ -65,6 +68,25 @@ CREATE TABLE outbox (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// `MIGRATIONS[i]` makes a ledger of version i + 1 one of version i + 2.
+const MIGRATIONS: [&str; 1] = ["
+ALTER TABLE execution ADD COLUMN approval_format TEXT CHECK (approval_format IN ('v1', 'v2')); -- null: demo mode
+ALTER TABLE execution ADD COLUMN approval_ref BLOB CHECK (length(approval_ref) = 32)
+    CHECK ((approval_ref IS NULL) = (approval_format IS NULL));
+CREATE UNIQUE INDEX approval_use ON execution (approval_ref) WHERE approval_ref IS NOT NULL; -- one approval, one call
+ALTER TABLE body ADD COLUMN approval TEXT;
+CREATE TABLE control (
+    kind   TEXT NOT NULL CHECK (kind IN ('host', 'tenant', 'action')),
+    name   TEXT NOT NULL, -- empty: the host
+    since  INTEGER NOT NULL, -- ms since the Unix epoch
+    reason TEXT,
+    CHECK ((kind = 'host') = (name = '')),
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+"];
+
+const _: () = assert!(MIGRATIONS.len() as i64 + 1 == SCHEMA_VERSION);
+
 /// Whose file it is.
 enum Owner {
     Nobody,
@@ -89,7 +111,8 @@ fn owner(connection: &Connection) -> rusqlite::Result<Owner> {
 /// Makes the file a ledger of the current version; returns how many executions were imported from the predecessor.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<u64, OpenError> {
     match owner(connection).map_err(|error| explain(error, path))? {
-        Owner::Us { .. } => {
+        Owner::Us { version } => {
+            migrate(connection, version).map_err(|error| explain(error, path))?;
             require_current(connection, path)?;
             import_rest(connection)
                 .map_err(|error| OpenError::Import { path: path.to_owned(), cause: error.to_string() })
@@ -112,6 +135,20 @@ pub(super) fn require_current(connection: &Connection, path: &Path) -> Result<()
     }
 }
 
+/// Brings a ledger of an earlier version up to date, all or nothing. One of a later version is left as it is.
+fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    let missing = usize::try_from(version - 1).ok().and_then(|n_done| MIGRATIONS.get(n_done..)).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in missing {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()
+}
+
 /// Imports what the predecessor added since, if its table is still there.
 fn import_rest(connection: &mut Connection) -> rusqlite::Result<u64> {
     if !import::is_predecessor(connection)? {
@@ -126,7 +163,10 @@ fn import_rest(connection: &mut Connection) -> rusqlite::Result<u64> {
 /// Creates the tables and fills them, all or nothing.
 fn create(connection: &mut Connection, fill: fn(&Connection) -> rusqlite::Result<u64>) -> rusqlite::Result<u64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(SCHEMA_1)?;
+    for migration in MIGRATIONS {
+        transaction.execute_batch(migration)?;
+    }
     let n_filled = fill(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;

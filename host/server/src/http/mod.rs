@@ -10,8 +10,9 @@ pub mod reply;
 mod routes;
 pub mod serve;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -51,6 +52,8 @@ pub struct Edge {
     limits: EdgeLimits,
     build: Build,
     stopping: AtomicBool,
+    /// How many requests were refused since the start, by code.
+    refusals: Mutex<BTreeMap<&'static str, u64>>,
     /// One permit a look-up in the ledger that blocks a thread: those threads are the runs' as well.
     lookups: Semaphore,
     /// The latest probe of the ledger. Shared, so that asking often costs nothing.
@@ -74,9 +77,18 @@ impl Edge {
             limits,
             build,
             stopping: AtomicBool::new(false),
+            refusals: Mutex::default(),
             lookups: Semaphore::new(LOOKUPS_MAX),
             probe: tokio::sync::Mutex::new(None),
         }
+    }
+
+    /// Counts a refusal and logs it: its code and how many there were, and nothing that the caller wrote.
+    fn count_refusal(&self, code: &'static str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let n_refused = refusals.entry(code).or_default();
+        *n_refused += 1;
+        tracing::info!(code, n_refused = *n_refused, "refused");
     }
 
     /// From now on `/ready` answers 503, so that load balancers look elsewhere.

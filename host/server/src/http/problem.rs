@@ -1,17 +1,18 @@
 //! Problems: every answer that is not the one that was asked for, as RFC 9457 says.
 //!
 //! In scope: the closed list, its statuses and stable codes, the body.
-//! Out of scope: why a request is refused (`core::admission`).
+//! Out of scope: why a request is refused (`core::refusal`).
 //!
 //! The statuses stand in one `match` without a wildcard arm: a new problem does not compile until someone has chosen its
 //! status. `detail` is always a string, because the predecessor's clients read it.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use openexec_core::admission::Refusal;
+
 use openexec_core::digest::Digest;
 use openexec_core::limits::REQUEST_BYTES_MAX;
 use openexec_core::outcome::{Failure, FailureKind, Fault, Status};
+use openexec_core::refusal::{Member, Refusal};
 use openexec_core::request::ExecId;
 use openexec_core::reservation::Tombstone;
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub(crate) enum Problem {
     HandlerRejected(Recorded, Failure),
     /// The sandbox stopped the handler. Recorded.
     HandlerFaulted(Recorded, Fault),
-    /// The host died during the run, and the component is gone. Recorded.
+    /// The operator stopped the run, or the host died during it and the component is gone. Recorded.
     Interrupted(Recorded),
     /// It ran once, and the result was erased.
     Erased(Tombstone),
@@ -69,13 +70,15 @@ pub(crate) struct Recorded {
     pub(crate) receipt: Digest,
 }
 
-/// The members of a problem that speak of an execution.
+/// The members of a problem that only some problems have.
 #[derive(Default)]
 struct Reported {
     execution: Option<Recorded>,
     outcome: Option<Status>,
     fault: Option<Fault>,
     failure: Option<FailureKind>,
+    /// What of an approval differs.
+    member: Option<Member>,
 }
 
 /// Seconds after which trying again makes sense.
@@ -103,6 +106,8 @@ struct Body<'a> {
     failure: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<&'static str>,
 }
 
 impl Problem {
@@ -110,8 +115,8 @@ impl Problem {
     fn facts(&self) -> (StatusCode, &'static str, &'static str, Option<RetryAfter>) {
         match self {
             Self::Refused(refusal) => {
-                let (status, title) = refused(refusal);
-                (status, refusal.code(), title, None)
+                let (status, title, retry_after) = refused(refusal);
+                (status, refusal.code(), title, retry_after)
             }
             Self::MalformedBody(_) => (StatusCode::UNPROCESSABLE_ENTITY, "malformed-request", MALFORMED, None),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Request body too large", None),
@@ -170,7 +175,7 @@ impl Problem {
             Self::MethodNotAllowed => "the Allow header says which methods this route has",
             Self::InProgress => "the same request is still running; send it again to get its answer",
             Self::Interrupted(_) => {
-                "the host stopped during this execution and its component is no longer pinned; no effect was kept; use a new nonce"
+                "the operator stopped this execution, or the host ended during it and its component is no longer pinned; no effect was kept; use a new nonce"
             }
             Self::Erased(_) => "this request was executed; its result was erased after the retention time",
             Self::Overloaded => "nothing was done; send the same request again",
@@ -184,7 +189,7 @@ impl Problem {
         text.to_owned()
     }
 
-    /// What ran, if something did.
+    /// What ran, if something did, and what of an approval differs, if something does.
     fn reported(&self) -> Reported {
         let nothing = Reported::default();
         match self {
@@ -206,8 +211,8 @@ impl Problem {
                 fault: tombstone.fault,
                 ..nothing
             },
-            Self::Refused(_)
-            | Self::MalformedBody(_)
+            Self::Refused(refusal) => Reported { member: refusal.member(), ..nothing },
+            Self::MalformedBody(_)
             | Self::BodyTooLarge
             | Self::BodyTooSlow
             | Self::BodyIncomplete
@@ -227,7 +232,7 @@ impl Problem {
     /// The body. Depends on nothing but the problem, so that a replay is the same byte for byte.
     pub(crate) fn body(&self) -> (StatusCode, Vec<u8>) {
         let (status, code, title, retry_after) = self.facts();
-        let Reported { execution, outcome, fault, failure } = self.reported();
+        let Reported { execution, outcome, fault, failure, member } = self.reported();
         let body = Body {
             r#type: format!("urn:openexec:problem:{code}"),
             title,
@@ -240,6 +245,7 @@ impl Problem {
             fault: fault.map(Fault::as_str),
             failure: failure.map(FailureKind::as_str),
             receipt: execution.map(|recorded| recorded.receipt.to_string()),
+            member: member.map(Member::as_str),
         };
         // Strings and numbers only: this cannot fail, and an empty body would still carry the status.
         (status, serde_json::to_vec(&body).unwrap_or_default())
@@ -266,12 +272,25 @@ impl Problem {
 
 const MALFORMED: &str = "Malformed request";
 
-fn refused(refusal: &Refusal) -> (StatusCode, &'static str) {
+fn refused(refusal: &Refusal) -> (StatusCode, &'static str, Option<RetryAfter>) {
     match refusal {
-        Refusal::Malformed(_) => (StatusCode::UNPROCESSABLE_ENTITY, MALFORMED),
-        Refusal::UnknownAction(_) => (StatusCode::BAD_REQUEST, "Unknown action"),
-        Refusal::ActionNotAllowed(_) => (StatusCode::FORBIDDEN, "Action not allowed"),
-        Refusal::NonceReuse => (StatusCode::UNPROCESSABLE_ENTITY, "Nonce reused"),
+        Refusal::Malformed(_) => (StatusCode::UNPROCESSABLE_ENTITY, MALFORMED, None),
+        Refusal::Halted => (StatusCode::SERVICE_UNAVAILABLE, "The host is halted", LATER),
+        Refusal::Quarantined => (StatusCode::SERVICE_UNAVAILABLE, "Under quarantine", LATER),
+        Refusal::UnknownAction(_) => (StatusCode::BAD_REQUEST, "Unknown action", None),
+        Refusal::ActionNotAllowed(_) => (StatusCode::FORBIDDEN, "Action not allowed", None),
+        Refusal::ApprovalRequired => (StatusCode::FORBIDDEN, "Approval required", None),
+        Refusal::ApprovalMalformed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Malformed approval", None),
+        Refusal::ApprovalInvalid => (StatusCode::FORBIDDEN, "Invalid approval", None),
+        Refusal::ApprovalUnknownKey => (StatusCode::FORBIDDEN, "Approval by nobody this host trusts", None),
+        Refusal::ApprovalQuorum(_) => (StatusCode::FORBIDDEN, "Too few approvers", None),
+        Refusal::ApprovalSelf => (StatusCode::FORBIDDEN, "Approved by its own requester", None),
+        Refusal::ApprovalMismatch(_) => (StatusCode::FORBIDDEN, "Approval of another call", None),
+        Refusal::ApprovalExpired => (StatusCode::FORBIDDEN, "Approval expired", None),
+        Refusal::ApprovalNotYetValid => (StatusCode::FORBIDDEN, "Approval not yet valid", SOON),
+        Refusal::ApprovalLifetime { .. } => (StatusCode::FORBIDDEN, "Approval valid for too long", None),
+        Refusal::ApprovalConsumed => (StatusCode::CONFLICT, "Approval already used", None),
+        Refusal::NonceReuse => (StatusCode::UNPROCESSABLE_ENTITY, "Nonce reused", None),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Reply {
     /// Whether the ledger has it, so that it will be the same for ever.
     recorded: bool,
     replayed: bool,
+    /// Whether the request was refused: the answer to this approval, not to the request.
+    refused: bool,
     code: &'static str,
 }
 
@@ -33,7 +35,7 @@ impl Reply {
     pub fn to(performed: Result<Execution, ExecuteError>) -> Self {
         match performed {
             Ok(Execution { sealed, replayed }) => Self { replayed, recorded: true, ..Self::to_sealed(sealed) },
-            Err(ExecuteError::Refused(refusal)) => Self::problem(&Problem::Refused(refusal)),
+            Err(ExecuteError::Refused(refusal)) => Self { refused: true, ..Self::problem(&Problem::Refused(refusal)) },
             Err(ExecuteError::Erased(tombstone)) => {
                 Self { replayed: true, recorded: true, ..Self::problem(&Problem::Erased(tombstone)) }
             }
@@ -57,6 +59,7 @@ impl Reply {
                 retry_after: None,
                 recorded: true,
                 replayed: false,
+                refused: false,
                 code: "succeeded",
             },
             Outcome::Failed(failure) => Self::problem(&Problem::HandlerRejected(recorded, failure)),
@@ -73,6 +76,7 @@ impl Reply {
             retry_after: problem.retry_after(),
             recorded: false,
             replayed: false,
+            refused: false,
             code: problem.code(),
         }
     }
@@ -86,6 +90,11 @@ impl Reply {
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.status == StatusCode::OK
+    }
+
+    /// Whether the request was refused.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.refused
     }
 
     /// The body as it goes over the wire: one JSON object.

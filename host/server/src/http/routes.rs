@@ -11,11 +11,13 @@ use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use openexec_core::admission::{Mode, Refusal};
+use openexec_core::admission::Mode;
+use openexec_core::control::Controls;
 use openexec_core::digest::Digest;
 use openexec_core::json::{self, Members, Value};
 use openexec_core::receipt;
-use openexec_core::request::{self, ExecId};
+use openexec_core::refusal::Refusal;
+use openexec_core::request::{ExecId, Submission};
 use openexec_sandbox::Sandbox;
 use serde::Serialize;
 use serde_json::json;
@@ -43,6 +45,27 @@ struct Health {
     allow_list: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    controls: Option<Stopped>,
+}
+
+/// What the operator has stopped, as everybody may know it. Names of tenants are nobody's business.
+#[derive(Serialize)]
+struct Stopped {
+    halted: bool,
+    quarantined_actions: Vec<String>,
+    n_quarantined_tenants: usize,
+}
+
+impl Stopped {
+    /// `None` while nothing is stopped.
+    fn of(controls: &Controls) -> Option<Self> {
+        (*controls != Controls::default()).then(|| Self {
+            halted: controls.is_halted(),
+            quarantined_actions: controls.actions().map(ToString::to_string).collect(),
+            n_quarantined_tenants: controls.tenants().count(),
+        })
+    }
 }
 
 /// Says how the host is configured. Does not touch the ledger: a host that cannot execute is alive, but not ready.
@@ -50,6 +73,7 @@ pub(super) async fn health(State(edge): State<Arc<Edge>>) -> Response {
     let admission = &edge.executor.admission;
     let signature_verification = match admission.mode {
         Mode::Demo => "disabled",
+        Mode::Clawshield(_) => "enabled",
     };
     let allow_list: Option<Vec<_>> =
         admission.allow_list.as_ref().map(|allowed| allowed.iter().map(ToString::to_string).collect());
@@ -60,8 +84,18 @@ pub(super) async fn health(State(edge): State<Arc<Edge>>) -> Response {
         restriction: if allow_list.is_some() { "restricted" } else { "open" },
         warning: allow_list.is_none().then_some("No execution allow-list configured"),
         allow_list,
+        controls: Stopped::of(&edge.executor.controls.now()),
     };
     Json(health).into_response()
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    controls: Option<Stopped>,
 }
 
 /// Says whether an execution would be accepted now.
@@ -70,16 +104,19 @@ pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     if edge.is_stopping() {
         failing.push("stopping");
     }
+    let controls = edge.executor.controls.now();
+    if controls.is_halted() {
+        failing.push("halted");
+    }
     if !edge.executor.sandbox.deadlines_are_kept() {
         failing.push("deadline-clock");
     }
     if !ledger_is_writable(&edge).await {
         failing.push("ledger");
     }
-    if failing.is_empty() {
-        return Json(json!({"ready": true})).into_response();
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "failing": failing}))).into_response()
+    let status = if failing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let ready = Ready { ready: failing.is_empty(), failing, controls: Stopped::of(&controls) };
+    (status, Json(ready)).into_response()
 }
 
 async fn ledger_is_writable(edge: &Edge) -> bool {
@@ -108,34 +145,52 @@ pub(super) async fn version(State(edge): State<Arc<Edge>>) -> Response {
     .into_response()
 }
 
+/// How often a call may find that the one it joined was refused for an approval that is not its own.
+const JOINED_REFUSALS_MAX: usize = 3;
+
 /// Executes a request, or answers with what became of it before.
 pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> Result<Response, Problem> {
     match edge.executor.admission.mode {
         Mode::Demo => require_local_origin(request.headers())?,
+        Mode::Clawshield(_) => {} // whoever asks, for whatever page: the approval decides
     }
     let body = read_json(request, edge.limits.read).await?;
     if edge.is_stopping() {
         return Err(Problem::Stopping);
     }
     let refused = |refusal: Refusal| {
-        tracing::info!(code = refusal.code(), "refused");
+        edge.count_refusal(refusal.code());
         Problem::Refused(refusal)
     };
-    let request = request::Request::parse(&body).map_err(|error| refused(error.into()))?;
+    let submission = Submission::parse(&body).map_err(|error| refused(error.into()))?;
     drop(body);
-    let admitted = edge.executor.admit(request).map_err(refused)?;
+    let admitted = edge.executor.admit(submission).map_err(refused)?;
     let (exec_id, action) = (admitted.exec_id(), admitted.action().clone());
-    let executor = edge.executor.clone();
-    let perform = async move { Reply::to(executor.perform(admitted).await) };
-    let shared =
-        edge.in_flight.share(exec_id, edge.limits.wait, perform).await.map_err(|no_answer| match no_answer {
-            NoAnswer::Full => Problem::Overloaded,
-            NoAnswer::StillRunning => Problem::InProgress,
-            NoAnswer::Died => Problem::Internal,
-        })?;
-    tracing::debug!(%exec_id, %action, code = shared.answer.code(), joined = shared.joined, "executed");
-    let reply = if shared.joined { shared.answer.for_joined() } else { shared.answer };
-    Ok(reply.into_response())
+    for _ in 0..JOINED_REFUSALS_MAX {
+        let (executor, admitted) = (edge.executor.clone(), admitted.clone());
+        let perform = async move { Reply::to(executor.perform(admitted).await) };
+        let shared = edge.in_flight.share(exec_id, edge.limits.wait, perform).await?;
+        let reply = shared.answer;
+        if shared.joined && reply.is_refusal() {
+            continue; // of the approval that the other call came with
+        }
+        if reply.is_refusal() {
+            edge.count_refusal(reply.code());
+        }
+        tracing::debug!(%exec_id, %action, code = reply.code(), joined = shared.joined, "executed");
+        return Ok(if shared.joined { reply.for_joined() } else { reply }.into_response());
+    }
+    Err(Problem::InProgress)
+}
+
+impl From<NoAnswer> for Problem {
+    fn from(no_answer: NoAnswer) -> Self {
+        match no_answer {
+            NoAnswer::Full => Self::Overloaded,
+            NoAnswer::StillRunning => Self::InProgress,
+            NoAnswer::Died => Self::Internal,
+        }
+    }
 }
 
 /// Demo mode trusts whoever reaches loopback, and a web page from anywhere can, through a browser on this machine (DNS

@@ -1,0 +1,149 @@
+//! Taking an object apart, member by member, until nothing is left.
+//!
+//! In scope: members of known names and types; refusing the ones that nobody asked for.
+//! Out of scope: what the members mean.
+
+use super::{Members, Value};
+
+/// The members of an object that were not taken yet.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    /// What the object is, for error texts: `the envelope`.
+    what: &'static str,
+    members: Members,
+}
+
+/// What is wrong with an object. The text names the member.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// Not an object at all.
+    #[error("{what} must be an object, not {found}")]
+    NotAnObject {
+        /// What it is.
+        what: &'static str,
+        /// What was found instead.
+        found: &'static str,
+    },
+    /// A required member is missing.
+    #[error("{what} has no member '{member}'")]
+    Missing {
+        /// Where.
+        what: &'static str,
+        /// Which.
+        member: &'static str,
+    },
+    /// A member has the wrong type.
+    #[error("member '{member}' of {what} must be {expected}, not {found}")]
+    WrongType {
+        /// Where.
+        what: &'static str,
+        /// Which.
+        member: &'static str,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A member that does not belong there.
+    #[error("{what} has a member that is not known here")]
+    Unknown {
+        /// Where.
+        what: &'static str,
+    },
+}
+
+impl Fields {
+    /// The members of `value`, which must be an object.
+    ///
+    /// # Errors
+    /// `FieldError::NotAnObject`.
+    pub fn of(what: &'static str, value: Value) -> Result<Self, FieldError> {
+        match value {
+            Value::Object(members) => Ok(Self { what, members }),
+            other => Err(FieldError::NotAnObject { what, found: other.kind() }),
+        }
+    }
+
+    /// Takes a string.
+    ///
+    /// # Errors
+    /// `FieldError` when it is missing or no string.
+    pub fn text(&mut self, member: &'static str) -> Result<String, FieldError> {
+        self.optional_text(member)?.ok_or(FieldError::Missing { what: self.what, member })
+    }
+
+    /// Takes a string that may be missing.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and no string.
+    pub fn optional_text(&mut self, member: &'static str) -> Result<Option<String>, FieldError> {
+        match self.members.take(member) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong_type(member, "a string", &other)),
+        }
+    }
+
+    /// Takes an integer from 1 that may be missing.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and no such integer.
+    pub fn optional_natural(&mut self, member: &'static str) -> Result<Option<u64>, FieldError> {
+        match self.members.take(member) {
+            None => Ok(None),
+            Some(Value::Integer(integer)) if integer > 0 => Ok(u64::try_from(integer).ok()),
+            Some(other) => Err(self.wrong_type(member, "an integer from 1", &other)),
+        }
+    }
+
+    /// Takes an integer from 1.
+    ///
+    /// # Errors
+    /// `FieldError` when it is missing or no such integer.
+    pub fn natural(&mut self, member: &'static str) -> Result<u64, FieldError> {
+        self.optional_natural(member)?.ok_or(FieldError::Missing { what: self.what, member })
+    }
+
+    /// Takes an array.
+    ///
+    /// # Errors
+    /// `FieldError` when it is missing or no array.
+    pub fn array(&mut self, member: &'static str) -> Result<Vec<Value>, FieldError> {
+        match self.members.take(member) {
+            None => Err(FieldError::Missing { what: self.what, member }),
+            Some(Value::Array(elements)) => Ok(elements),
+            Some(other) => Err(self.wrong_type(member, "an array", &other)),
+        }
+    }
+
+    /// Takes an object that may be missing, to be taken apart in turn.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and no object.
+    pub fn optional_object(&mut self, member: &'static str) -> Result<Option<Self>, FieldError> {
+        self.members.take(member).map(|value| Self::of(member, value)).transpose()
+    }
+
+    /// Takes an object, to be taken apart in turn.
+    ///
+    /// # Errors
+    /// `FieldError` when it is missing or no object.
+    pub fn object(&mut self, member: &'static str) -> Result<Self, FieldError> {
+        self.optional_object(member)?.ok_or(FieldError::Missing { what: self.what, member })
+    }
+
+    /// Ends the object: whatever nobody took does not belong there.
+    ///
+    /// # Errors
+    /// `FieldError::Unknown`. The name is the sender's text and is not repeated.
+    pub fn end(self) -> Result<(), FieldError> {
+        match self.members.iter().next() {
+            None => Ok(()),
+            Some(_) => Err(FieldError::Unknown { what: self.what }),
+        }
+    }
+
+    fn wrong_type(&self, member: &'static str, expected: &'static str, found: &Value) -> FieldError {
+        FieldError::WrongType { what: self.what, member, expected, found: found.kind() }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the operator has stopped.
+//!
+//! In scope: the SQL of controls. `reserve` and `seal` ask inside their own transactions, so a control that is durable,
+//! whoever wrote it, is seen by every transaction after it.
+//! Out of scope: what a control means (`openexec_core::control`).
+
+use openexec_core::control::{Control, Controls, Stop, Target};
+use openexec_core::names::{Action, Note, Tenant};
+use openexec_core::request::ExecId;
+use openexec_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::LedgerError;
+
+/// The words of a target: its kind, and its name if it has one.
+fn words(target: &Target) -> (&'static str, &str) {
+    match target {
+        Target::Host => ("host", ""),
+        Target::Tenant(tenant) => ("tenant", tenant.as_str()),
+        Target::Action(action) => ("action", action.as_str()),
+    }
+}
+
+/// Stops a target; whether it was not stopped already.
+pub(super) fn stop(
+    connection: &Connection,
+    target: &Target,
+    since: Timestamp,
+    reason: Option<&Note>,
+) -> Result<bool, LedgerError> {
+    let (kind, name) = words(target);
+    let since = i64::try_from(since.unix_ms()).unwrap_or(i64::MAX);
+    let n_inserted = connection
+        .prepare_cached(
+            "INSERT INTO control (kind, name, since, reason) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        )?
+        .execute((kind, name, since, reason.map(Note::as_str)))?;
+    Ok(n_inserted == 1)
+}
+
+/// Releases a target; whether it was stopped.
+pub(super) fn release(connection: &Connection, target: &Target) -> Result<bool, LedgerError> {
+    let mut delete = connection.prepare_cached("DELETE FROM control WHERE kind = ?1 AND name = ?2")?;
+    Ok(delete.execute(words(target))? == 1)
+}
+
+/// Everything that is stopped.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Control>, LedgerError> {
+    let mut statement = connection.prepare_cached("SELECT kind, name, since, reason FROM control")?;
+    let mut rows = statement.query([])?;
+    let mut controls = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (kind, name, since): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let broken = || LedgerError::Broken("a control that this host never wrote".to_owned());
+        let target = match kind.as_str() {
+            "host" => Target::Host,
+            "tenant" => Target::Tenant(Tenant::parse(&name).map_err(|_| broken())?),
+            "action" => Target::Action(Action::parse(&name).map_err(|_| broken())?),
+            _ => return Err(broken()),
+        };
+        let since = Timestamp::from_unix_ms(u64::try_from(since).map_err(|_| broken())?);
+        let reason: Option<String> = row.get(3)?;
+        let reason = reason.map(|text| Note::parse(&text).map_err(|_| broken())).transpose()?;
+        controls.push(Control { target, since, reason });
+    }
+    controls.sort_by(|a, b| a.target.cmp(&b.target));
+    Ok(controls)
+}
+
+/// Almost always there is none, and that costs one step.
+fn is_empty(connection: &Connection) -> Result<bool, LedgerError> {
+    Ok(!connection.prepare_cached("SELECT 1 FROM control LIMIT 1")?.exists([])?)
+}
+
+/// What stops this action of this tenant.
+pub(super) fn stop_of(connection: &Connection, tenant: &Tenant, action: &Action) -> Result<Option<Stop>, LedgerError> {
+    if is_empty(connection)? {
+        return Ok(None);
+    }
+    Ok(Controls::of(all(connection)?).stop_of(tenant, action))
+}
+
+/// Whether something stops this execution.
+pub(super) fn stops(connection: &Connection, exec_id: ExecId) -> Result<bool, LedgerError> {
+    if is_empty(connection)? {
+        return Ok(false);
+    }
+    let names: Option<(String, String)> = connection
+        .prepare_cached("SELECT tenant, action FROM execution WHERE exec_id = ?1")?
+        .query_row([exec_id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((tenant, action)) = names else { return Ok(false) };
+    let broken = || LedgerError::Broken(format!("{exec_id} has names that this host never wrote"));
+    let tenant = Tenant::parse(&tenant).map_err(|_| broken())?;
+    let action = Action::parse(&action).map_err(|_| broken())?;
+    Ok(stop_of(connection, &tenant, &action)?.is_some())
+}
