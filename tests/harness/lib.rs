@@ -9,5 +9,6 @@ pub mod client;
 pub mod facts;
 pub mod fixtures;
 pub mod host;
+pub mod local;
 pub mod node;
 pub mod python;

@@ -15,3 +15,4 @@ mod predecessor;
 mod quickstart;
 mod registry;
 mod retention;
+mod vectors;
