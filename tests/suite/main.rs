@@ -4,6 +4,7 @@ mod architecture;
 mod at_most_once;
 mod bad_input;
 mod canonical;
+mod clawshield;
 mod crash;
 mod handlers;
 mod hostile;

@@ -2,6 +2,8 @@
 //!
 //! The clock of the host is set to each vector's time; the command line is told it. `suite/approvals.rs` asks core itself.
 
+use std::sync::Arc;
+
 use openexec_core::admission::Mode;
 use openexec_core::keys::PublicKey;
 use openexec_core::names::Tenant;
@@ -44,7 +46,7 @@ fn each(kind: &str, approval: &str, n: usize, mut check: impl FnMut(&Value, &Val
 }
 
 /// Every request of the vectors has one of a few nonces, so each gets a host of its own.
-fn answer_over_http(audience: &str, trust: &Trust, vector: &Value, approval: &Value) {
+fn answer_over_http(audience: &str, trust: &Arc<Trust>, vector: &Value, approval: &Value) {
     let host = LocalHost::start(audience, Mode::Clawshield(trust.clone()));
     host.clock.set(text(vector, "now"));
     let answer = host.execute(&vector["request"], Some(approval));
@@ -78,13 +80,13 @@ fn trust_file() -> TrustFile {
 fn every_vector_of_approvals_v2_is_answered_over_http_as_expected() {
     let file = trust_file();
     let audience = file.audience().to_string();
-    let trust = Trust::of(None, Some(file)).expect("trust");
+    let trust = Arc::new(Trust::of(None, Some(file)).expect("trust"));
     each("v2", "envelope", 46, |vector, approval| answer_over_http(&audience, &trust, vector, approval));
 }
 
 #[test]
 fn every_vector_of_approvals_v1_is_answered_over_http_as_expected() {
-    let trust = Trust::of(Some(legacy()), None).expect("trust");
+    let trust = Arc::new(Trust::of(Some(legacy()), None).expect("trust"));
     each("v1", "artifact", 17, |vector, approval| answer_over_http("openexec", &trust, vector, approval));
 }
 

@@ -59,13 +59,18 @@ pub(crate) fn verify(options: &VerifyOptions) -> Result<ExitCode, Box<dyn Error>
             Ok(ExitCode::SUCCESS)
         }
         Err(refusal) => {
-            let mut answer = json!({"ok": false, "code": refusal.code(), "detail": refusal.to_string()});
-            if let Some(member) = refusal.member() {
-                answer["member"] = member.as_str().into();
-            }
-            say(&answer.to_string());
+            say(&refused(&refusal).to_string());
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// A refusal as the host's problems have it.
+fn refused(refusal: &Refusal) -> serde_json::Value {
+    let (code, detail) = (refusal.code(), refusal.to_string());
+    match refusal.member() {
+        Some(member) => json!({"ok": false, "code": code, "detail": detail, "member": member.as_str()}),
+        None => json!({"ok": false, "code": code, "detail": detail}),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -75,13 +75,11 @@ pub(super) fn public_key(signing: &SigningKey) -> Result<PublicKey, Box<dyn Erro
 
 /// Writes a file that must not exist yet.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Box<dyn Error>> {
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                format!("{}: exists already, and no key is ever overwritten", path.display())
-            }
-            _ => format!("{}: cannot be created: {error}", path.display()),
-        })?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file = file.map_err(|error| match error.kind() == ErrorKind::AlreadyExists {
+        true => format!("{}: exists already, and no key is ever overwritten", path.display()),
+        false => format!("{}: cannot be created: {error}", path.display()),
+    })?;
     file.write_all(bytes).and_then(|()| file.sync_all())?;
     Ok(())
 }

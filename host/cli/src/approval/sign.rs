@@ -58,7 +58,7 @@ fn sign(envelope: Envelope, request: &Request, options: &SignOptions) -> Result<
     }
     let shown = words::of_body(&body, Some(&request.payload), envelope.reference()).into_text();
     let mut terminal = io::stderr();
-    write!(terminal, "{shown}signing key    {key_id}\n")?;
+    writeln!(terminal, "{shown}signing key    {key_id}")?;
     if !options.yes && !asked_and_agreed(&mut terminal)? {
         writeln!(terminal, "nothing was signed")?;
         return Ok(ExitCode::FAILURE);
