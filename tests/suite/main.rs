@@ -6,6 +6,7 @@ mod bad_input;
 mod canonical;
 mod clawshield;
 mod crash;
+mod governing;
 mod handlers;
 mod hostile;
 mod http_edge;
