@@ -95,6 +95,30 @@ fn only_ledgers_make_reservations() {
 }
 
 #[test]
+fn the_host_has_no_code_that_signs_an_approval() {
+    for (path, text) in sources("host") {
+        let signs = text.contains("SigningKey") || text.contains("Signer");
+        assert!(!signs || path.contains("/cli/src/approval/"), "{path} signs");
+    }
+}
+
+#[test]
+fn admission_is_the_only_way_into_the_ledger_and_verification_the_only_way_through_admission() {
+    for (path, text) in sources("host") {
+        let makes = |value: &str| text.contains(&format!("Ok({value} {{")) || text.contains(&format!("{value} {{ "));
+        assert!(!makes("Admitted") || path.ends_with("/core/src/admission.rs"), "{path} admits");
+        assert!(!makes("VerifiedApproval") || path.contains("/core/src/approval/"), "{path} verifies");
+    }
+    for file in ["admission", "approval/mod"] {
+        let text = read(format!("host/core/src/{file}.rs"));
+        for proof in ["Admitted", "VerifiedApproval"] {
+            let fields = text.split(&format!("pub struct {proof} {{")).nth(1).and_then(|rest| rest.split('}').next());
+            assert!(fields.is_none_or(|fields| !fields.contains("pub ")), "{proof} has a public field");
+        }
+    }
+}
+
+#[test]
 fn there_is_no_unsafe_code_and_every_crate_keeps_the_lints() {
     assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
     for (name, _) in LAYERS {

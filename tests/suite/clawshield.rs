@@ -600,7 +600,10 @@ fn clients_of_the_predecessor_find_clawshield_mode_as_they_know_it() {
     assert_eq!(health, known);
     assert_eq!(host.get("/").expect(200).json()["service"], "OpenExec");
     assert_eq!(host.get("/ready").expect(200).json(), json!({"ready": true}));
-    assert!(host.get("/version").expect(200).json()["timestamp"].is_string());
+    let version = host.get("/version").expect(200).json();
+    assert!(version["timestamp"].is_string());
+    let trust_file = openexec_core::digest::Digest::of(approvals::trust_file_text().as_bytes()).to_string();
+    assert_eq!(version["trust_file"]["digest"], trust_file);
 
     let shield = approvals::key("shield");
     let call = request("echo", &json!({"b": 2, "a": 1}), "legacy-1");

@@ -136,11 +136,16 @@ pub(super) async fn version(State(edge): State<Arc<Edge>>) -> Response {
     // Six digits and an offset: what every Python's `datetime.fromisoformat` reads.
     let timestamp = jiff::Timestamp::from_millisecond(now).unwrap_or_default();
     let timestamp = timestamp.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+    let trust_file = match &edge.executor.admission.mode {
+        Mode::Demo => None,
+        Mode::Clawshield(trust) => trust.file().map(|file| json!({"digest": file.digest().to_string()})),
+    };
     Json(json!({
         "version": edge.build.version,
         "timestamp": timestamp,
         "engine": {"version": Sandbox::engine_version(), "digest": Sandbox::engine_digest().to_string()},
         "registry": {"digest": edge.executor.admission.registry.digest().to_string()},
+        "trust_file": trust_file,
     }))
     .into_response()
 }
