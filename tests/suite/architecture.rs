@@ -181,7 +181,7 @@ fn every_promise_in_security_md_names_a_test_that_exists() {
 #[test]
 fn every_setting_stands_in_the_readme() {
     let readme = read("README.md");
-    let arguments = read("host/cli/src/args.rs");
+    let arguments = read("host/cli/src/args/mod.rs");
     let names: Vec<_> = arguments.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(names.len() > 10, "{names:?}");
     for name in names {

@@ -17,10 +17,7 @@ use openexec_core::registry::Registry;
 use openexec_core::trust::{LegacyTrust, Trust, TrustError, TrustFile};
 use openexec_server::http::EdgeLimits;
 
-use crate::args::{HostOptions, ModeName, Retention, ServeOptions, TrustSource};
-
-/// The audience of a host that nobody has named.
-pub(crate) const DEFAULT_AUDIENCE: &str = "openexec";
+use crate::args::{DEFAULT_AUDIENCE, HostOptions, ModeName, Retention, ServeOptions, TrustSource};
 
 /// Why a configuration is not accepted.
 #[derive(Debug, thiserror::Error)]

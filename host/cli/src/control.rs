@@ -12,14 +12,15 @@ use openexec_ledger::Ledger;
 use openexec_server::clock::{Clock, SystemClock};
 use serde_json::json;
 
-use crate::args::{ControlCommand, LedgerSource, QuarantineTarget, StatusOptions};
+use crate::args::control::{QuarantineTarget, StatusOptions};
+use crate::args::{ControlCommand, LedgerSource};
 use crate::ledger::open;
 use crate::logging::say;
 
 pub(crate) fn run(command: &ControlCommand) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         ControlCommand::Halt(options) => stop(Target::Host, options.reason.as_deref(), &options.ledger),
-        ControlCommand::Resume(options) => release(Target::Host, &options.ledger),
+        ControlCommand::Resume(ledger) => release(Target::Host, ledger),
         ControlCommand::Quarantine(options) => {
             stop(target(&options.target)?, options.reason.as_deref(), &options.ledger)
         }

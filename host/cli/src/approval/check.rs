@@ -20,8 +20,8 @@ use openexec_server::clock::{Clock, SystemClock};
 use serde_json::json;
 
 use super::{parse_approval, parse_request, read, words};
-use crate::args::{InspectOptions, VerifyOptions};
-use crate::config::DEFAULT_AUDIENCE;
+use crate::args::DEFAULT_AUDIENCE;
+use crate::args::approval::{InspectOptions, VerifyOptions};
 use crate::logging::say;
 
 /// Shows what an approval says.

@@ -16,8 +16,8 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use openexec_core::keys::PublicKey;
 use openexec_core::trust::{APPROVER, TrustFile};
 
-use crate::args::KeygenOptions;
-use crate::config::DEFAULT_AUDIENCE;
+use crate::args::DEFAULT_AUDIENCE;
+use crate::args::approval::KeygenOptions;
 use crate::logging::say;
 
 /// Makes a key and says how to trust it.

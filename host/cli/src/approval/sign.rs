@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::key::{public_key, read_signing_key};
 use super::{parse_approval, parse_request, read, words};
-use crate::args::{CosignOptions, MintOptions, SignOptions};
+use crate::args::approval::{CosignOptions, MintOptions, SignOptions};
 use crate::logging::say;
 
 /// Signs a new approval.
