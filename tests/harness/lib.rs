@@ -5,9 +5,11 @@
 //!
 //! The harness panics with a reason wherever a test could not go on.
 
+pub mod approvals;
 pub mod client;
 pub mod facts;
 pub mod fixtures;
 pub mod host;
 pub mod node;
+pub mod openssl;
 pub mod python;

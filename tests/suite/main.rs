@@ -1,5 +1,6 @@
 //! What must hold, one file per topic. Each test is a sentence; `SECURITY.md` says which promise it keeps.
 
+mod approvals;
 mod architecture;
 mod at_most_once;
 mod bad_input;
@@ -15,3 +16,4 @@ mod predecessor;
 mod quickstart;
 mod registry;
 mod retention;
+mod trust;

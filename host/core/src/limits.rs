@@ -85,9 +85,6 @@ pub const ENVELOPE_SIGNATURES_MAX: usize = 16;
 /// Longest free text in an approval: issuer, requester, ids of decisions.
 pub const APPROVAL_TEXT_BYTES_MAX: usize = 256;
 
-/// Shortest nonce of an approval v2. Its signer chooses it; a shorter one could be guessed.
-pub const APPROVAL_NONCE_BYTES_MIN: usize = 16;
-
 /// How far an approver's clock may be ahead of the host's.
 pub const CLOCK_SKEW_MS: u64 = 30_000;
 

@@ -13,7 +13,7 @@ use super::{
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::json::{self, FieldError, Fields, Members, ReadError, Value};
-use crate::limits::{APPROVAL_LIFETIME_S_DEFAULT, APPROVAL_NONCE_BYTES_MIN};
+use crate::limits::APPROVAL_LIFETIME_S_DEFAULT;
 use crate::names::{Action, Audience, Label, NameError, Nonce, Note, Principal, Tenant, TenantError};
 use crate::refusal::{Member, Refusal};
 use crate::time::{DateSpelling, Timestamp};
@@ -109,9 +109,6 @@ pub enum BodyError {
     /// No tenant that can be governed.
     #[error(transparent)]
     Tenant(#[from] TenantError),
-    /// The nonce is too short.
-    #[error("the nonce of an approval v2 must have at least {APPROVAL_NONCE_BYTES_MIN} characters")]
-    Nonce,
     /// A digest is not spelled as one.
     #[error("{0}.sha256 must be 64 lowercase hexadecimal digits")]
     Digest(&'static str),
@@ -160,9 +157,6 @@ impl Body {
             decision: decision(&mut fields)?,
         };
         fields.end()?;
-        if body.nonce.as_str().len() < APPROVAL_NONCE_BYTES_MIN {
-            return Err(BodyError::Nonce);
-        }
         if body.expires_at <= body.issued_at.max(body.not_before) {
             return Err(BodyError::Window);
         }
