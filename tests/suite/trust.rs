@@ -109,8 +109,8 @@ fn a_class_with_a_problem_is_refused_and_says_which() {
     for (lines, says) in [
         ("actions = [\"a\"]\nthreshold = 0", vec!["class 'money'", "threshold must be between 1 and 16, not 0"]),
         ("actions = [\"a\"]\nthreshold = 17", vec!["class 'money'", "threshold must be between 1 and 16, not 17"]),
-        ("actions = [\"a\"]\nthreshold = -1", vec!["threshold"]),
-        ("actions = [\"a\"]\nthreshold = 1.5", vec!["threshold"]),
+        ("actions = [\"a\"]\nthreshold = -1", vec!["line 12", "`-1`"]),
+        ("actions = [\"a\"]\nthreshold = 1.5", vec!["line 12", "`1.5`"]),
         ("actions = [\"a\"]", vec!["missing field `threshold`"]),
         ("actions = []\nthreshold = 1", vec!["class 'money'", "actions is empty"]),
         ("threshold = 1", vec!["missing field `actions`"]),
