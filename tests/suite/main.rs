@@ -13,6 +13,7 @@ mod import;
 mod keys;
 mod ledger_contract;
 mod ledger_faults;
+mod migration;
 mod oracles;
 mod predecessor;
 mod quickstart;
