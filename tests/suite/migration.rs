@@ -193,7 +193,7 @@ fn maintenance_on_a_ledger_of_version_1_says_what_to_do_and_changes_nothing() {
 }
 
 #[test]
-fn a_ledger_of_a_later_version_is_refused_and_left_as_it_is() {
+fn a_ledger_of_a_version_that_is_not_known_is_refused_and_left_as_it_is() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     write_version_1(&path);
