@@ -252,8 +252,9 @@ impl Drop for Host {
     }
 }
 
-/// The binary that was built with these tests; refuses one that is older than the sources.
-fn binary() -> PathBuf {
+/// The binary that was built with these tests; panics if it is older than the sources.
+#[must_use]
+pub fn binary() -> PathBuf {
     let tests = std::env::current_exe().expect("the path of this test");
     let folder = tests.parent().and_then(Path::parent).expect("target/PROFILE");
     let binary = folder.join("openexec");

@@ -10,6 +10,7 @@ pub mod client;
 pub mod facts;
 pub mod fixtures;
 pub mod host;
+pub mod local;
 pub mod node;
 pub mod openssl;
 pub mod python;

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use openexec_tests::host::Host;
+use openexec_tests::host::{self, Host};
 use serde_json::Value;
 
-/// The commands of the quickstart, each with the answer that the README shows after it, if it shows one.
-fn steps(readme: &str) -> Vec<(String, Option<String>)> {
-    let section = readme.split("## Ninety seconds").nth(1).and_then(|rest| rest.split("\n## ").next());
+/// The commands of a section, each with the answer that the README shows after it, if it shows one.
+fn steps(heading: &str) -> Vec<(String, Option<String>)> {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).expect("a README");
+    let section = readme.split(heading).nth(1).and_then(|rest| rest.split("\n##").next());
     let mut steps: Vec<(String, Option<String>)> = Vec::new();
     let (mut block, mut language) = (String::new(), None::<String>);
-    for line in section.expect("a quickstart").lines() {
+    for line in section.expect("a section").lines() {
         match (line.strip_prefix("```"), language.take()) {
             (Some(_), Some(open)) if open == "json" => {
                 let step = steps.last_mut().expect("a command before its answer");
@@ -45,11 +46,17 @@ fn assert_shows(shown: &Value, answered: &Value, command: &str) {
     }
 }
 
+#[track_caller]
+fn assert_answers(shown: &str, said: &str, command: &str) {
+    let shown = serde_json::from_str(shown).expect("the README shows JSON");
+    let answered = serde_json::from_str(said).unwrap_or_else(|_| panic!("{command}{said}"));
+    assert_shows(&shown, &answered, command);
+}
+
 #[test]
 fn the_quickstart_of_the_readme_works_by_copy_and_paste() {
     let host = Host::start();
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).expect("a README");
-    let steps = steps(&readme);
+    let steps = steps("## Ninety seconds\n");
     assert_eq!(steps.len(), 6, "{steps:?}");
     for (command, shown) in steps {
         // The demo's address and the newcomer's temporary file are this test's own.
@@ -60,13 +67,41 @@ fn the_quickstart_of_the_readme_works_by_copy_and_paste() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{command}{said}");
         match shown {
-            Some(shown) => {
-                let shown = serde_json::from_str(&shown).expect("the README shows JSON");
-                let answered = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{command}{said}"));
-                assert_shows(&shown, &answered, &command);
-            }
+            Some(shown) => assert_answers(&shown, &said, &command),
             None if command.contains("cmp") => assert_eq!(said.trim(), "identical"),
             None => assert!(said.contains(r#""status":"succeeded""#), "{command}{said}"),
+        }
+    }
+}
+
+#[test]
+fn the_story_of_key_trust_approval_execution_replay_and_refusal_works_by_copy_and_paste() {
+    const NEXT: &str = "\n=== next ===\n";
+    let steps = steps("## With approvals\n");
+    assert_eq!(steps.len(), 9, "{steps:?}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    // One session, as a newcomer has it; the folder, the port and the place of the binary are this test's own.
+    let mut session = "trap 'kill $! 2>/dev/null' EXIT\n".to_owned();
+    for (command, _) in &steps {
+        session.push_str(&format!("{command}\nprintf '{}'\n", NEXT.escape_default()));
+    }
+    let binaries = host::binary().parent().expect("a folder").display().to_string();
+    let session = session
+        .replace("$PWD/target/debug", &binaries)
+        .replace("/tmp/governed", &folder.path().display().to_string())
+        .replace("127.0.0.1:5001", &format!("127.0.0.1:{port}"));
+    let output = Command::new("bash").args(["-ec", &session]).output().expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let answers: Vec<_> = said.split(NEXT).collect();
+    assert_eq!(answers.len(), steps.len() + 1, "{said}");
+    for ((command, shown), said) in steps.iter().zip(answers) {
+        match shown {
+            Some(shown) => assert_answers(shown, said, command),
+            None if command.contains("cmp") => assert_eq!(said.trim(), "identical"),
+            None if command.contains("halt") => assert!(said.contains(r#""code":"halted""#), "{said}"),
+            None => assert_eq!(said, "", "{command}"),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openexec_core::admission::{Admission, Mode};
@@ -87,7 +88,7 @@ pub(crate) fn admission(options: &HostOptions, registry: Registry) -> Result<Adm
             Some((name, _)) => return Err(ConfigError::TrustWithoutMode(name)),
             None => Mode::Demo,
         },
-        ModeName::Clawshield => Mode::Clawshield(trust(&options.trust)?.ok_or(ConfigError::NoTrust)?),
+        ModeName::Clawshield => Mode::Clawshield(Arc::new(trust(&options.trust)?.ok_or(ConfigError::NoTrust)?)),
     };
     Ok(Admission {
         audience: audience(options.audience.as_deref(), &mode)?,

@@ -15,7 +15,8 @@ use crate::config::{self, LedgerPath};
 use crate::logging::say;
 use crate::serve::before;
 
-fn open(source: &LedgerSource) -> Result<SqliteLedger, Box<dyn Error>> {
+/// Opens an existing ledger beside the host that may be running on it.
+pub(crate) fn open(source: &LedgerSource) -> Result<SqliteLedger, Box<dyn Error>> {
     Ok(SqliteLedger::open_for_maintenance(&LedgerPath::parse(&source.db_url)?.0)?)
 }
 

@@ -3,11 +3,14 @@
 //! In scope: turning a command line into a call, and its outcome into an exit code.
 //! Out of scope: everything a command does.
 //!
-//! Exit codes: 0 done; 1 the answer is no (a refused or failed execution); 2 it could not be done.
+//! Exit codes: 0 done; 1 the answer is no (a refused or failed execution, an approval that is not accepted); 2 it could
+//! not be done.
 
+mod approval;
 mod args;
 mod components;
 mod config;
+mod control;
 mod execute;
 mod ledger;
 mod logging;
@@ -17,7 +20,7 @@ mod serve;
 use std::error::Error;
 use std::process::ExitCode;
 
-use args::{Args, Command, LedgerCommand, RegistryCommand};
+use args::{ApprovalCommand, Args, Command, LedgerCommand, RegistryCommand};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -38,5 +41,11 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Registry(RegistryCommand::List(options)) => registry::list(&options),
         Command::Ledger(LedgerCommand::Stats(options)) => ledger::stats(&options),
         Command::Ledger(LedgerCommand::Purge(options)) => ledger::purge(&options),
+        Command::Control(command) => control::run(&command),
+        Command::Approval(ApprovalCommand::Keygen(options)) => approval::keygen(&options),
+        Command::Approval(ApprovalCommand::Mint(options)) => approval::mint(&options),
+        Command::Approval(ApprovalCommand::Cosign(options)) => approval::cosign(&options),
+        Command::Approval(ApprovalCommand::Inspect(options)) => approval::inspect(&options),
+        Command::Approval(ApprovalCommand::Verify(options)) => approval::verify(&options),
     }
 }

@@ -10,6 +10,7 @@
 //! - In clawshield mode there is no `Admitted` without a `VerifiedApproval`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::approval::{Approval, Call, VerifiedApproval};
 use crate::control::Controls;
@@ -27,7 +28,7 @@ pub enum Mode {
     /// Every registered action runs without an approval. For trying out, on loopback.
     Demo,
     /// Nothing runs without an approval by whom the host trusts.
-    Clawshield(Trust),
+    Clawshield(Arc<Trust>),
 }
 
 impl Mode {

@@ -135,9 +135,9 @@ impl LinkedHandler {
                 Outcome::accept(&output, effects, limits.output_bytes)
             }
             Ok(Err(failure)) => Outcome::Failed(no(failure)),
-            Err(Ended::ByHandler(fault)) => Outcome::Faulted(fault),
-            Err(Ended::ByOperator) => Outcome::Interrupted,
-            Err(Ended::ByHost(error)) => return Err(error),
+            Err(EndedBy::Handler(fault)) => Outcome::Faulted(fault),
+            Err(EndedBy::Operator) => Outcome::Interrupted,
+            Err(EndedBy::Host(error)) => return Err(error),
         };
         let fuel_left = store.get_fuel().map_err(host_error)?;
         let resources =
@@ -149,26 +149,26 @@ impl LinkedHandler {
         &self,
         store: &mut Store<RunState>,
         request: &guest::Request,
-    ) -> Result<Result<guest::Outcome, guest::Failure>, Ended> {
+    ) -> Result<Result<guest::Outcome, guest::Failure>, EndedBy> {
         let handler = self.pre.instantiate(&mut *store).map_err(|error| match fault(&error) {
-            Some(fault) => Ended::ByHandler(fault),
-            None if error.is::<ByOperator>() => Ended::ByOperator,
-            None => Ended::ByHost(host_error(error)),
+            Some(fault) => EndedBy::Handler(fault),
+            None if error.is::<ByOperator>() => EndedBy::Operator,
+            None => EndedBy::Host(host_error(error)),
         })?;
         handler.openexec_handler_guest().call_handle(store, request).map_err(|error| match fault(&error) {
-            Some(fault) => Ended::ByHandler(fault),
-            None if error.is::<ByOperator>() => Ended::ByOperator,
-            None if error.is::<HostOutOfMemory>() => Ended::ByHost(host_error(error)),
-            None => Ended::ByHandler(unacceptable(&error)),
+            Some(fault) => EndedBy::Handler(fault),
+            None if error.is::<ByOperator>() => EndedBy::Operator,
+            None if error.is::<HostOutOfMemory>() => EndedBy::Host(host_error(error)),
+            None => EndedBy::Handler(unacceptable(&error)),
         })
     }
 }
 
 /// Who is the cause that there is no answer.
-enum Ended {
-    ByHandler(Fault),
-    ByOperator,
-    ByHost(SandboxError),
+enum EndedBy {
+    Handler(Fault),
+    Operator,
+    Host(SandboxError),
 }
 
 /// The fault, if it was the handler that was stopped.

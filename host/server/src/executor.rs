@@ -81,13 +81,14 @@ impl Executor {
     pub fn new(
         admission: Admission,
         ledger: Arc<dyn Ledger>,
-        sandbox: Sandbox,
+        sandbox: impl Into<Arc<Sandbox>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, LedgerError> {
+        let sandbox = sandbox.into();
         let slots = Semaphore::new(sandbox.n_slots() as usize);
         let cores = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let controls = KnownControls::read(&*ledger)?;
-        Ok(Self { admission, ledger, sandbox: Arc::new(sandbox), clock, controls, slots, cores })
+        Ok(Self { admission, ledger, sandbox, clock, controls, slots, cores })
     }
 
     /// Decides whether what was submitted may run. Asks no ledger.

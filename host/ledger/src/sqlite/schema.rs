@@ -85,8 +85,6 @@ CREATE TABLE control (
 ) STRICT, WITHOUT ROWID;
 "];
 
-const _: () = assert!(MIGRATIONS.len() as i64 + 1 == SCHEMA_VERSION);
-
 /// Whose file it is.
 enum Owner {
     Nobody,

@@ -90,7 +90,7 @@ pub(super) async fn health(State(edge): State<Arc<Edge>>) -> Response {
 }
 
 #[derive(Serialize)]
-struct Ready {
+struct Readiness {
     ready: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<&'static str>,
@@ -115,8 +115,8 @@ pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
         failing.push("ledger");
     }
     let status = if failing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let ready = Ready { ready: failing.is_empty(), failing, controls: Stopped::of(&controls) };
-    (status, Json(ready)).into_response()
+    let readiness = Readiness { ready: failing.is_empty(), failing, controls: Stopped::of(&controls) };
+    (status, Json(readiness)).into_response()
 }
 
 async fn ledger_is_writable(edge: &Edge) -> bool {
