@@ -5,7 +5,9 @@ use openexec_core::approval::{Approval, Ceilings, Format, VerifiedApproval, v1, 
 use openexec_core::digest::Digest;
 use openexec_core::json;
 use openexec_core::keys::{decode_base64, encode_base64};
-use openexec_core::limits::{APPROVAL_LIFETIME_S_DEFAULT, CLOCK_SKEW_MS, ENVELOPE_SIGNATURES_MAX, JSON_INTEGER_MAX};
+use openexec_core::limits::{
+    APPROVAL_LIFETIME_S_DEFAULT, CLOCK_SKEW_MS, ENVELOPE_PAYLOAD_BYTES_MAX, ENVELOPE_SIGNATURES_MAX, JSON_INTEGER_MAX,
+};
 use openexec_core::names::{Action, Audience, Label, Nonce, Note, Principal, Tenant};
 use openexec_core::refusal::Refusal;
 use openexec_core::registry::Limits;
@@ -563,6 +565,31 @@ fn an_envelope_has_at_most_sixteen_signatures() {
     signed_by.push(&shield);
     assert_eq!(word(verify(&trust, &request, &sign_v2(&spelled, &signed_by), at(NOW))), "approval-malformed");
     assert_eq!(word(verify(&trust, &request, &sign_v2(&spelled, &[]), at(NOW))), "approval-malformed");
+}
+
+#[test]
+fn an_envelope_has_at_most_sixteen_kibibytes_of_payload() {
+    let answer = |n: usize| word(verify(&trust(), &echo(), &sign_v2(&vec![b' '; n], &[&key("stranger")]), at(NOW)));
+    assert_eq!(answer(ENVELOPE_PAYLOAD_BYTES_MAX), "approval-unknown-key", "it is read, and its signature looked at");
+    assert_eq!(answer(ENVELOPE_PAYLOAD_BYTES_MAX + 1), "approval-malformed");
+}
+
+#[test]
+fn a_number_of_a_body_is_an_integer_in_every_spelling() {
+    let spelled = String::from_utf8(full_body(&transfer()).spell()).unwrap();
+    for (member, number) in [("max_fuel", 1_000), ("max_wall_ms", 4_000), ("threshold", 2)] {
+        let integer = format!("\"{member}\":{number}");
+        assert!(spelled.contains(&integer), "{spelled}");
+        for float in [format!("{number}.0"), format!("{number}.5"), format!("{number}e0"), "1e+300".to_owned()] {
+            let body = spelled.replace(&integer, &format!("\"{member}\":{float}"));
+            assert_eq!(v2::Body::parse(body.as_bytes()), Err(v2::BodyError::NotAnInteger), "{member}: {float}");
+        }
+        for odd in [format!("0{number}"), format!("+{number}"), format!("\"{number}\""), "9007199254740992".to_owned()]
+        {
+            let body = spelled.replace(&integer, &format!("\"{member}\":{odd}"));
+            assert!(v2::Body::parse(body.as_bytes()).is_err(), "{member}: {odd}");
+        }
+    }
 }
 
 #[test]

