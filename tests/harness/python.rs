@@ -45,6 +45,7 @@ fn install_cryptography() -> PathBuf {
     if !installed.exists() {
         let unfinished = tempfile::tempdir_in(&oracles).expect("a temporary folder");
         let mut pip = Command::new("python3");
+        pip.env("PIP_ROOT_USER_ACTION", "ignore"); // the folder is ours, whoever we are
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
         let status = pip.arg(unfinished.path()).arg(CRYPTOGRAPHY).status();
         assert!(

@@ -1,5 +1,6 @@
 //! What must hold, one file per topic. Each test is a sentence; `SECURITY.md` says which promise it keeps.
 
+mod approvals;
 mod architecture;
 mod at_most_once;
 mod bad_input;
@@ -11,10 +12,14 @@ mod handlers;
 mod hostile;
 mod http_edge;
 mod import;
+mod keys;
 mod ledger_contract;
 mod ledger_faults;
+mod migration;
+mod oracles;
 mod predecessor;
 mod quickstart;
 mod registry;
 mod retention;
+mod trust;
 mod vectors;

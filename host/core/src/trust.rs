@@ -188,7 +188,7 @@ impl TrustFile {
     /// # Errors
     /// `TrustError` for anything unknown, missing, contradictory or out of bounds.
     pub fn parse(text: &str) -> Result<Self, TrustError> {
-        let raw: RawFile = toml::from_str(text).map_err(|error| TrustError::Toml(error.to_string()))?;
+        let raw: RawFile = toml::from_str(text).map_err(|error| toml_problem(text, &error))?;
         let audience = Audience::parse(&raw.audience).map_err(|error| TrustError::File(error.to_string()))?;
         if raw.key.is_empty() || raw.key.len() > TRUSTED_KEYS_MAX {
             let n_keys = raw.key.len();
@@ -294,6 +294,13 @@ impl Class {
             (Scope::All, Scope::Only(_)) | (Scope::Only(_), Scope::All) => None,
         }
     }
+}
+
+/// The line and what is wrong with it. Not the line itself, which `toml` would show: it may hold a private key that was
+/// mistaken for a public one.
+fn toml_problem(text: &str, error: &toml::de::Error) -> TrustError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    TrustError::Toml(format!("line {}: {}", before.matches('\n').count() + 1, error.message()))
 }
 
 fn entry(table: &'static str, name: &str, problem: &str) -> TrustError {

@@ -217,7 +217,7 @@ impl VerifiedApproval {
             return Err(Refusal::ApprovalNotYetValid);
         }
         let lifetime_ms = expires_at.ms_since(issued_at);
-        if lifetime_ms > lifetime_s_max * 1000 {
+        if lifetime_ms > lifetime_s_max.saturating_mul(1000) {
             return Err(Refusal::ApprovalLifetime { lifetime_s: lifetime_ms.div_ceil(1000), lifetime_s_max });
         }
         Ok(())
