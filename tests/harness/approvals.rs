@@ -43,6 +43,8 @@ pub struct Vector {
     pub now: Timestamp,
     /// What is asked for.
     pub request: Request,
+    /// The same as a caller spells it: `1.0` is not `1` here.
+    pub spelled: Serde,
     /// The approval, as it is presented.
     pub approval: Serde,
     /// `ok`, or the code of the refusal. `a|b` is either; `ok-or:c` is `ok` or `c`.
@@ -60,17 +62,12 @@ impl Vector {
             name: text("name").expect("a name"),
             now: at(&text("now").expect("a date")),
             request: request_of(&vector["request"]),
+            spelled: vector["request"].clone(),
             approval: vector[approval].clone(),
             expect: text("expect").expect("an expectation"),
             member: text("member"),
             reference: text("approval_ref"),
         }
-    }
-
-    /// The body of `POST /execute` with this approval.
-    #[must_use]
-    pub fn body(&self) -> Serde {
-        submission(&self.request, &self.approval)
     }
 }
 

@@ -30,10 +30,9 @@ use crate::client::{self, Answer};
 pub struct SetClock(Arc<AtomicU64>);
 
 impl SetClock {
-    /// From now on it is this time, written as `YYYY-MM-DDTHH:MM:SSZ`.
-    #[track_caller]
-    pub fn set(&self, now: &str) {
-        self.0.store(Timestamp::parse_utc(now).expect("a date").unix_ms(), Ordering::SeqCst);
+    /// From now on it is this time.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.unix_ms(), Ordering::SeqCst);
     }
 }
 

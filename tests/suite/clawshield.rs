@@ -30,7 +30,7 @@ fn governed() -> Setup {
 
 fn local() -> LocalHost {
     let host = LocalHost::start(AUDIENCE, Mode::Clawshield(Arc::new(approvals::trust())));
-    host.clock.set(NOW);
+    host.clock.set(approvals::at(NOW));
     host
 }
 
@@ -161,10 +161,10 @@ fn a_replay_is_answered_to_an_authentic_approval_also_an_expired_one_and_to_no_o
     for (i, approval) in
         [artifact_at(at, FIRST, &request, &shield), envelope_at(at, &request, &[&shield])].iter().enumerate()
     {
-        host.clock.set(NOW);
+        host.clock.set(approvals::at(NOW));
         let first = host.execute(&request, Some(approval)).expect(200);
         assert_eq!(first.is_replay(), i > 0, "another approval of the same request gets the same answer");
-        host.clock.set("2026-12-24T12:00:00Z"); // long expired
+        host.clock.set(approvals::at("2026-12-24T12:00:00Z")); // long expired
         let replay = host.execute(&request, Some(approval)).expect(200);
         assert!(replay.is_replay() && replay.body == first.body);
 
@@ -193,16 +193,16 @@ fn an_expired_approval_starts_nothing_and_leaves_the_nonce_free() {
     let shield = approvals::key("shield");
     let at = approvals::at(NOW);
     let (v1, v2) = (artifact_at(at, FIRST, &request, &shield), envelope_at(at, &request, &[&shield]));
-    host.clock.set("2026-10-06T12:06:01Z");
+    host.clock.set(approvals::at("2026-10-06T12:06:01Z"));
     for approval in [&v1, &v2] {
         assert_eq!(host.execute(&request, Some(approval)).expect(403).code(), "approval-expired");
     }
-    host.clock.set("2026-10-06T12:00:00Z");
+    host.clock.set(approvals::at("2026-10-06T12:00:00Z"));
     for approval in [&v1, &v2] {
         assert_eq!(host.execute(&request, Some(approval)).expect(403).code(), "approval-not-yet-valid");
     }
     assert_eq!(host.ledger.stats().expect("counts"), openexec_ledger::Stats::default());
-    host.clock.set(NOW);
+    host.clock.set(approvals::at(NOW));
     assert!(!host.execute(&request, Some(&v1)).expect(200).is_replay());
 }
 
