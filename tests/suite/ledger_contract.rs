@@ -62,7 +62,7 @@ fn ledger_contract(open: impl Fn() -> Box<dyn Ledger>) {
     recall_claims_nothing_and_answers_as_reserve_would(&*open());
     nothing_that_is_stopped_is_reserved(&*open());
     nothing_that_is_stopped_is_sealed_but_as_interrupted(&*open());
-    what_was_done_before_a_stop_is_answered_during_it(&*open());
+    nothing_that_is_stopped_is_answered_before_its_release(&*open());
     controls_are_listed_with_their_date_and_reason(&*open());
 }
 
@@ -355,13 +355,14 @@ fn nothing_that_is_stopped_is_reserved(ledger: &dyn Ledger) {
         assert!(ledger.stop(target.clone(), at(1), None).wait().unwrap());
         let claims = race_of(64, ledger, asked);
         assert!(claims.iter().all(|claim| *claim == Claim::Stopped(stop)), "{target:?}: {claims:?}");
-        assert_eq!(ledger.recall(asked(0)).wait().unwrap(), None, "a refusal leaves no trace");
+        assert_eq!(ledger.recall(asked(0)).wait().unwrap(), Some(Claim::Stopped(stop)));
         let of_other = ledger.reserve(facts("other", &format!("{i}"), 1, 1_000)).wait().unwrap();
         match target {
             Target::Tenant(_) => assert!(matches!(of_other, Claim::Fresh(_)), "another tenant"),
             Target::Host | Target::Action(_) => assert_eq!(of_other, Claim::Stopped(stop)),
         }
         assert!(ledger.release(target.clone()).wait().unwrap());
+        assert_eq!(ledger.recall(asked(0)).wait().unwrap(), None, "a refusal leaves no trace");
         assert!(matches!(ledger.reserve(asked(0)).wait().unwrap(), Claim::Fresh(_)), "{target:?} was released");
     }
     assert_eq!(ledger.stats().unwrap(), Stats { n_reserved: 4, ..Stats::default() });
@@ -386,7 +387,6 @@ fn nothing_that_is_stopped_is_sealed_but_as_interrupted(ledger: &dyn Ledger) {
             }
             let interrupted = sealed.interrupted();
             assert_eq!(ledger.seal(&interrupted).wait().unwrap(), SealAnswer::Kept);
-            assert_eq!(ledger.reserve(asked).wait().unwrap(), Claim::Sealed(interrupted));
             let of_other = Reservation::made_durable(facts("other", &format!("{i} {j}"), 1, 1_000));
             if matches!(target, Target::Tenant(_)) {
                 ledger.reserve(of_other.facts().clone()).wait().unwrap();
@@ -394,6 +394,7 @@ fn nothing_that_is_stopped_is_sealed_but_as_interrupted(ledger: &dyn Ledger) {
                 assert_eq!(ledger.seal(&sealed).wait().unwrap(), SealAnswer::Kept, "another tenant");
             }
             assert!(ledger.release(target.clone()).wait().unwrap());
+            assert_eq!(ledger.reserve(asked).wait().unwrap(), Claim::Sealed(interrupted));
         }
     }
     let n_each = every_outcome().len() as u64;
@@ -401,20 +402,21 @@ fn nothing_that_is_stopped_is_sealed_but_as_interrupted(ledger: &dyn Ledger) {
     assert_eq!(ledger.stats().unwrap(), expected);
 }
 
-fn what_was_done_before_a_stop_is_answered_during_it(ledger: &dyn Ledger) {
+fn nothing_that_is_stopped_is_answered_before_its_release(ledger: &dyn Ledger) {
     let done = approved(facts("acme", "done", 1, 1_000), "a");
     let running = approved(facts("acme", "running", 1, 1_000), "b");
     let sealed = keep(ledger, done.clone(), succeeded());
     ledger.reserve(running.clone()).wait().unwrap();
     for (target, stop) in targets() {
         ledger.stop(target.clone(), at(1), None).wait().unwrap();
+        for asked in [&done, &running, &facts("acme", "done", 2, 1_000), &approved(facts("acme", "new", 1, 1_000), "a")]
+        {
+            assert_eq!(ledger.reserve(asked.clone()).wait().unwrap(), Claim::Stopped(stop));
+            assert_eq!(ledger.recall(asked.clone()).wait().unwrap(), Some(Claim::Stopped(stop)));
+        }
+        ledger.release(target).wait().unwrap();
         assert_eq!(ledger.reserve(done.clone()).wait().unwrap(), Claim::Sealed(sealed.clone()));
         assert!(matches!(ledger.reserve(running.clone()).wait().unwrap(), Claim::Unsealed(_)));
-        assert_eq!(ledger.reserve(facts("acme", "done", 2, 1_000)).wait().unwrap(), Claim::Taken);
-        let used = approved(facts("acme", "new", 1, 1_000), "a");
-        assert_eq!(ledger.reserve(used).wait().unwrap(), Claim::Consumed);
-        assert_eq!(ledger.reserve(facts("acme", "new", 1, 1_000)).wait().unwrap(), Claim::Stopped(stop));
-        ledger.release(target).wait().unwrap();
     }
 }
 
@@ -468,14 +470,14 @@ fn uses_of_approvals_and_controls_survive_reopening_a_sqlite_ledger() {
     drop(ledger);
     let ledger = open();
     assert_eq!(ledger.controls().unwrap(), controls);
+    let new = approved(facts("acme", "new", 1, 2_000), "d");
+    assert_eq!(ledger.reserve(new.clone()).wait().unwrap(), Claim::Stopped(Stop::Halted));
+    controls.iter().for_each(|control| assert!(ledger.release(control.target.clone()).wait().unwrap()));
     for (i, approval) in ["a", "b", "c"].into_iter().enumerate() {
         let other = approved(facts("acme", &format!("another {i}"), 1, 2_000), approval);
         assert_eq!(ledger.reserve(other).wait().unwrap(), Claim::Consumed, "{approval}");
     }
     assert_eq!(ledger.unsealed().unwrap().iter().map(Reservation::facts).collect::<Vec<_>>(), [&unsealed]);
-    let new = approved(facts("acme", "new", 1, 2_000), "d");
-    assert_eq!(ledger.reserve(new.clone()).wait().unwrap(), Claim::Stopped(Stop::Halted));
-    controls.iter().for_each(|control| assert!(ledger.release(control.target.clone()).wait().unwrap()));
     assert!(matches!(ledger.reserve(new).wait().unwrap(), Claim::Fresh(_)));
 }
 

@@ -172,9 +172,9 @@ fn a_migrated_ledger_uses_approvals_once_and_stops_what_it_is_told_to() {
     let ledger = SqliteLedger::open(&path).unwrap();
     assert!(matches!(ledger.reserve(approved(facts("new"))).wait().unwrap(), Claim::Fresh(_)));
     assert_eq!(ledger.reserve(approved(facts("newer"))).wait().unwrap(), Claim::Consumed);
+    assert_eq!(ledger.reserve(facts("sealed")).wait().unwrap(), Claim::Sealed(sealed()));
     assert!(ledger.stop(Target::Host, at(1), None).wait().unwrap());
     assert_eq!(ledger.reserve(facts("newest")).wait().unwrap(), Claim::Stopped(Stop::Halted));
-    assert_eq!(ledger.reserve(facts("sealed")).wait().unwrap(), Claim::Sealed(sealed()));
 }
 
 #[test]

@@ -65,6 +65,10 @@ fn a_key_table_with_a_problem_is_refused_and_says_which() {
         (vec![("valid_until", "\"2026-02-29T12:00:00Z\"")], vec!["key 'alice'", "valid_until: not a date"]),
         (vec![("valid_until", "\"2026-10-06T12:00:00+00:00\"")], vec!["key 'alice'", "valid_until: not a date"]),
         (vec![("valid_until", "2026-10-06T12:00:00Z")], vec!["expected a string"]),
+        (
+            vec![("valid_from", "\"2026-10-06T12:00:00Z\""), ("valid_until", "\"2026-10-06T12:00:00Z\"")],
+            vec!["key 'alice'", "would never be valid"],
+        ),
         (vec![("status", "\"retired\"")], vec!["unknown variant `retired`", "`active`", "`revoked`"]),
         (vec![("public", "\"\"")], vec!["key 'alice'", "public: not an Ed25519 public key", "44 characters"]),
         (vec![("public", "\"AAAA\"")], vec!["key 'alice'", "public: not an Ed25519 public key"]),

@@ -343,6 +343,10 @@ impl RawKey {
         if roles.is_empty() {
             return Err(format!("roles is empty: a key that approves has the role \"{APPROVER}\""));
         }
+        let (valid_from, valid_until) = (date("valid_from", self.valid_from)?, date("valid_until", self.valid_until)?);
+        if valid_from.zip(valid_until).is_some_and(|(from, until)| until <= from) {
+            return Err("valid_until is not later than valid_from: the key would never be valid".to_owned());
+        }
         Ok(TrustedKey {
             name: Label::parse(&self.name).map_err(|error| error.to_string())?,
             public: PublicKey::parse_base64(&self.public).map_err(|error| format!("public: {error}"))?,
@@ -350,8 +354,8 @@ impl RawKey {
             roles,
             tenants: scope("tenants", &self.tenants, |text| Tenant::parse_governed(text).map_err(|e| e.to_string()))?,
             actions: scope("actions", &self.actions, Action::parse)?,
-            valid_from: date("valid_from", self.valid_from)?,
-            valid_until: date("valid_until", self.valid_until)?,
+            valid_from,
+            valid_until,
             status: self.status,
         })
     }

@@ -31,8 +31,8 @@ pub use pending::Pending;
 ///   have happened, so the caller fails closed and runs nothing. Calling again with the same facts is always safe.
 /// - An approval is used by the commit that reserves its nonce, and by no other: of any number of nonces that come with one
 ///   approval, exactly one ever gets `Claim::Fresh`.
-/// - From the moment a `stop` is durable, nothing it concerns is reserved, and nothing it concerns is sealed as anything but
-///   interrupted; in whatever process the stop was written.
+/// - From the moment a `stop` is durable to its release, nothing it concerns is reserved or recalled, and nothing it concerns
+///   is sealed as anything but interrupted; in whatever process the stop was written.
 /// - Erasing bodies never frees a nonce, never makes an approval usable again, and never changes a receipt.
 pub trait Ledger: Send + Sync + fmt::Debug {
     /// Claims `(tenant, nonce)` for this request, or says who holds it.
@@ -41,7 +41,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// `LedgerError` when the answer is unknown.
     fn reserve(&self, reserved: Reserved) -> Pending<Claim>;
 
-    /// What `reserve` would answer if this request or its approval was seen before; `None` where it would claim the nonce.
+    /// What `reserve` would answer, except that where it would claim the nonce the answer is `None`.
     /// Claims nothing.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ pub enum Claim {
     Taken,
     /// Nobody, but the approval was used for another nonce.
     Consumed,
-    /// Nobody, but the operator has stopped such calls.
+    /// Whoever it is, the operator has stopped such calls.
     Stopped(Stop),
 }
 

@@ -47,14 +47,16 @@ impl MemoryLedger {
         self.controls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn stop_of(&self, reserved: &Reserved) -> Option<Claim> {
+        let controls = Controls::of(self.stopped().clone());
+        controls.stop_of(&reserved.tenant, &reserved.action).map(Claim::Stopped)
+    }
+
     fn claim(&self, reserved: Reserved) -> Claim {
         let mut rows = self.rows();
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(claim) = held(&rows, &nonces, &reserved) {
+        if let Some(claim) = self.stop_of(&reserved).or_else(|| held(&rows, &nonces, &reserved)) {
             return claim;
-        }
-        if let Some(stop) = Controls::of(self.stopped().clone()).stop_of(&reserved.tenant, &reserved.action) {
-            return Claim::Stopped(stop);
         }
         nonces.insert(key(&reserved), rows.len());
         rows.push(Row { reserved: reserved.clone(), state: State::Reserved });
@@ -91,7 +93,7 @@ impl Ledger for MemoryLedger {
     fn recall(&self, reserved: Reserved) -> Pending<Option<Claim>> {
         let rows = self.rows();
         let nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        Pending::ready(Ok(held(&rows, &nonces, &reserved)))
+        Pending::ready(Ok(self.stop_of(&reserved).or_else(|| held(&rows, &nonces, &reserved))))
     }
 
     #[expect(clippy::panic, reason = "a strict referee: misuse must fail the test that commits it")]
@@ -101,8 +103,7 @@ impl Ledger for MemoryLedger {
             panic!("{} was sealed without a reservation", sealed.exec_id);
         };
         let State::Reserved = row.state else { panic!("{} was sealed twice", sealed.exec_id) };
-        let stop = Controls::of(self.stopped().clone()).stop_of(&row.reserved.tenant, &row.reserved.action);
-        if stop.is_some() && sealed.outcome != Outcome::Interrupted {
+        if self.stop_of(&row.reserved).is_some() && sealed.outcome != Outcome::Interrupted {
             return Pending::ready(Ok(SealAnswer::Stopped));
         }
         row.state = State::Sealed(sealed.clone());

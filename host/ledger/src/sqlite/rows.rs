@@ -18,11 +18,8 @@ use crate::{Claim, LedgerError, SealAnswer, Stats};
 
 /// Claims the nonce and uses the approval with one conditional insert: the unique indexes decide every race.
 pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Claim, LedgerError> {
-    if let Some(claim) = import::claim(connection, &reserved)? {
+    if let Some(claim) = stopped_or_imported(connection, &reserved)? {
         return Ok(claim);
-    }
-    if let Some(stop) = controls::stop_of(connection, &reserved.tenant, &reserved.action)? {
-        return Ok(recall(connection, reserved)?.unwrap_or(Claim::Stopped(stop)));
     }
     let n_inserted = connection
         .prepare_cached(
@@ -62,9 +59,17 @@ pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Cla
 
 /// What `reserve` finds if it can claim nothing; `None` where it would claim the nonce.
 pub(super) fn recall(connection: &Connection, reserved: Reserved) -> Result<Option<Claim>, LedgerError> {
-    match import::claim(connection, &reserved)? {
+    match stopped_or_imported(connection, &reserved)? {
         Some(claim) => Ok(Some(claim)),
         None => held(connection, reserved),
+    }
+}
+
+/// The operator's stop goes before everything else; then the predecessor's nonces, which every tenant shares.
+fn stopped_or_imported(connection: &Connection, reserved: &Reserved) -> Result<Option<Claim>, LedgerError> {
+    match controls::stop_of(connection, &reserved.tenant, &reserved.action)? {
+        Some(stop) => Ok(Some(Claim::Stopped(stop))),
+        None => import::claim(connection, reserved),
     }
 }
 
