@@ -12,9 +12,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::pkcs8::DecodePublicKey as _;
-use ed25519_dalek::pkcs8::EncodePublicKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePublicKey as _, EncodePublicKey as _, PublicKeyBytes};
 use ed25519_dalek::{Signature as DalekSignature, VerifyingKey};
 
 use crate::digest::Digest;
@@ -108,8 +107,8 @@ impl PublicKey {
             return Err(KeyError::Private);
         }
         let text = text.replace("\\r", "").replace("\\n", "\n");
-        let key = VerifyingKey::from_public_key_pem(text.trim()).map_err(|_| KeyError::Pem)?;
-        Self::from_bytes(key.as_bytes())
+        let bytes = PublicKeyBytes::from_public_key_pem(text.trim()).map_err(|_| KeyError::Pem)?;
+        Self::from_bytes(&bytes.to_bytes())
     }
 
     /// Reads the 32 bytes in base64.
