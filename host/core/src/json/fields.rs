@@ -3,6 +3,8 @@
 //! In scope: members of known names and types; refusing the ones that nobody asked for.
 //! Out of scope: what the members mean.
 
+use std::fmt;
+
 use super::{Members, Value};
 
 /// The members of an object that were not taken yet.
@@ -45,11 +47,33 @@ pub enum FieldError {
         found: &'static str,
     },
     /// A member that does not belong there.
-    #[error("{what} has a member that is not known here")]
+    #[error("{what} has a member that is not known here{member}")]
     Unknown {
         /// Where.
         what: &'static str,
+        /// Which, if its name is short and plain.
+        member: PlainName,
     },
+}
+
+/// A member's name as an error may repeat it: the sender's own text, so only if it is short and plain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainName(Option<String>);
+
+impl PlainName {
+    const BYTES_MAX: usize = 64;
+
+    fn of(name: &str) -> Self {
+        let is_plain =
+            name.len() <= Self::BYTES_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        Self(is_plain.then(|| name.to_owned()))
+    }
+}
+
+impl fmt::Display for PlainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |name| write!(f, ": '{name}'"))
+    }
 }
 
 impl Fields {
@@ -135,15 +159,33 @@ impl Fields {
     /// Ends the object: whatever nobody took does not belong there.
     ///
     /// # Errors
-    /// `FieldError::Unknown`. The name is the sender's text and is not repeated.
+    /// `FieldError::Unknown`.
     pub fn end(self) -> Result<(), FieldError> {
         match self.members.iter().next() {
             None => Ok(()),
-            Some(_) => Err(FieldError::Unknown { what: self.what }),
+            Some((name, _)) => Err(FieldError::Unknown { what: self.what, member: PlainName::of(name) }),
         }
     }
 
     fn wrong_type(&self, member: &'static str, expected: &'static str, found: &Value) -> FieldError {
         FieldError::WrongType { what: self.what, member, expected, found: found.kind() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn a_member_that_nobody_asked_for_is_named_if_its_name_is_plain() {
+        let end = |text: &str| Fields::of("the body", json::read(text.as_bytes()).unwrap()).unwrap().end();
+        assert_eq!(end("{}"), Ok(()));
+        let named = end(r#"{"auto_approve":true}"#).unwrap_err().to_string();
+        assert_eq!(named, "the body has a member that is not known here: 'auto_approve'");
+        for odd in [r#"{"\u001b[2J":1}"#.to_owned(), r#"{"é":1}"#.to_owned(), format!(r#"{{"{}":1}}"#, "x".repeat(65))]
+        {
+            assert_eq!(end(&odd).unwrap_err().to_string(), "the body has a member that is not known here");
+        }
     }
 }

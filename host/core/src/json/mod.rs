@@ -13,7 +13,7 @@ mod number;
 mod read;
 mod write;
 
-pub use fields::{FieldError, Fields};
+pub use fields::{FieldError, Fields, PlainName};
 pub use read::{ReadError, ReadErrorKind, read, read_presented, read_rendered};
 pub use write::{jcs, pyjson_compact, pyjson_spaced};
 
