@@ -58,10 +58,10 @@ impl Fields {
     /// # Errors
     /// `FieldError::NotAnObject`.
     pub fn of(what: &'static str, value: Value) -> Result<Self, FieldError> {
-        match value {
-            Value::Object(members) => Ok(Self { what, members }),
-            other => Err(FieldError::NotAnObject { what, found: other.kind() }),
-        }
+        let Value::Object(members) = value else {
+            return Err(FieldError::NotAnObject { what, found: value.kind() });
+        };
+        Ok(Self { what, members })
     }
 
     /// Takes a string.
