@@ -1,9 +1,11 @@
 # Everything a newcomer needs is `make run` and `make test`. Targets call cargo; there is no logic here.
 
 CARGO ?= cargo
+FUZZ_TARGETS := request envelope artifact trust registry admit
+FUZZ_SECONDS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test handlers lint audit bench ci
+.PHONY: help run build test handlers lint fuzz fuzz-seeds audit bench ci
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,18 +28,30 @@ handlers: ## Build the handlers into components and pin their digests in handler
 lint: ## Check formatting, lints, licences and sources of dependencies (cargo-deny is installed if missing)
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --all --check --manifest-path handlers/Cargo.toml
+	$(CARGO) fmt --all --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --manifest-path handlers/Cargo.toml --workspace --all-targets -- --deny warnings
+	$(CARGO) clippy --locked --manifest-path tests/fuzz/Cargo.toml --all-targets -- --deny warnings
 	$(CARGO) deny --version || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked check bans licenses sources
 	$(CARGO) deny --locked --manifest-path handlers/Cargo.toml --config deny.toml check bans licenses sources
+	$(CARGO) deny --locked --manifest-path tests/fuzz/Cargo.toml --config deny.toml check bans licenses sources
+
+fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## Fuzz each parser and admission for FUZZ_SECONDS (cargo-fuzz is installed if missing)
+
+fuzz-seeds:
+	$(CARGO) fuzz --version || $(CARGO) install --locked cargo-fuzz
+	$(CARGO) run --locked --manifest-path tests/fuzz/Cargo.toml --example seeds
+
+fuzz-%: fuzz-seeds
+	$(CARGO) fuzz run --fuzz-dir tests/fuzz --sanitizer none $* -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 
 audit: ## Check dependencies against the RustSec advisories (needs network)
 	$(CARGO) deny --locked check advisories
 
-bench: ## Measure executions/s, latency, CPU and memory of the release build, and its primitives
+bench: ## Measure executions/s, latency, CPU and memory of the release build with and without approvals, and its primitives
 	$(CARGO) build --locked --release --workspace --bins
-	target/release/bench serve --binary target/release/openexec
+	target/release/bench serve --binary target/release/openexec --mode clawshield,demo
 	target/release/bench primitives
 
 ci: lint test ## Exactly what CI runs

@@ -7,6 +7,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use openexec_core::request::RequestError;
+
 /// Why a session ended without a result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
@@ -20,6 +22,12 @@ pub(crate) enum BenchError {
     PayloadSyntax(serde_json::Error),
     #[error("--payload is not a JSON object")]
     PayloadType,
+    #[error("no host would accept such a call: {0}")]
+    Request(RequestError),
+    #[error("cannot approve calls: {0}")]
+    Approval(String),
+    #[error("cannot write the trust file: {0}")]
+    TrustFile(io::Error),
     #[error("cannot read bodies from {}: {source}", path.display())]
     Bodies { path: PathBuf, source: io::Error },
     #[error("{url} is not a URL such as http://127.0.0.1:5000")]

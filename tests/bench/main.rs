@@ -9,6 +9,7 @@
 
 #![expect(clippy::print_stderr, reason = "a command line program speaks to its terminal")]
 
+mod approvals;
 mod bodies;
 mod connection;
 mod error;
@@ -25,9 +26,10 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::approvals::Approver;
 use crate::bodies::Bodies;
 use crate::connection::Target;
 use crate::error::BenchError;
@@ -48,7 +50,7 @@ struct CommandLine {
 enum Command {
     /// Load a host that is already running.
     Http(HttpArgs),
-    /// Start a host on a fresh database, load it, stop it.
+    /// Start a host on a fresh database (one for each mode, taking turns), load it, stop it.
     Serve(ServeArgs),
     /// Time what one execution consists of, without a host.
     Primitives(PrimitivesArgs),
@@ -83,6 +85,15 @@ struct ServeArgs {
     /// Make the fresh directory for the database in here (default: the directory for temporary files).
     #[arg(long)]
     data_dir: Option<PathBuf>,
+    /// Modes to measure. With several, the ratio of the first to the last is printed.
+    #[arg(
+        long = "mode",
+        value_name = "MODES",
+        value_delimiter = ',',
+        default_value = "demo",
+        conflicts_with = "bodies"
+    )]
+    modes: Vec<Mode>,
     #[command(flatten)]
     session: SessionArgs,
     /// More arguments for `openexec serve`.
@@ -119,6 +130,15 @@ struct SessionArgs {
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+/// How a host that this session starts decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Everything runs.
+    Demo,
+    /// Each call carries an approval v2, signed before the measurement.
+    Clawshield,
 }
 
 /// One host under load.
@@ -169,18 +189,45 @@ async fn until_interrupted(
 
 async fn http(args: HttpArgs) -> Result<ExitCode, BenchError> {
     let target = Target::resolve(&args.url).await?;
-    let runs = args.session.measure(target, args.pid.map(Process::Numbered)).await?;
-    print(&Report::new(runs, None), &args.session)
+    let bodies = args.session.bodies()?;
+    let subject = Subject::new("tested", target, args.pid.map(Process::Numbered), bodies);
+    let runs = args.session.measure(vec![subject]).await?;
+    print(&Report::new(runs, Vec::new()), &args.session)
 }
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, BenchError> {
-    let mut server = Server::start(&args.binary, args.data_dir.as_deref(), &args.server_args)?;
+    let (mut servers, mut subjects) = (Vec::new(), Vec::new());
+    for mode in &args.modes {
+        let (server, subject, ready_after) = start(&args, *mode).await?;
+        servers.push((subject.label, server, ready_after));
+        subjects.push(subject);
+    }
+    let measured = args.session.measure(subjects).await;
+    let runs = measured.map_err(|error| servers.iter().fold(error, |error, (_, server, _)| server.explain(error)))?;
+    let mut lifetimes = Vec::new();
+    for (label, server, ready_after) in servers {
+        let on_tmpfs = server.data_is_on_tmpfs();
+        lifetimes.push(Lifetime { label, ready_after, stopped: server.stop().await?, on_tmpfs });
+    }
+    print(&Report::new(runs, lifetimes), &args.session)
+}
+
+/// Starts a host in this mode, ready to be loaded.
+async fn start(args: &ServeArgs, mode: Mode) -> Result<(Server, Subject, Duration), BenchError> {
+    let (label, bodies, trust_file) = match mode {
+        Mode::Demo => ("demo", args.session.bodies()?, None),
+        Mode::Clawshield => {
+            let approver = Approver::new()?;
+            let trust_file = approver.trust_file();
+            let bodies = Bodies::approve(&args.session.action, &args.session.payload, approver)?;
+            ("clawshield", bodies, Some(trust_file))
+        }
+    };
+    let data_dir = args.data_dir.as_deref();
+    let mut server = Server::start(&args.binary, data_dir, trust_file.as_deref(), &args.server_args)?;
     let (target, ready_after) = server.ready().await?;
-    let measured = args.session.measure(target, Some(server.process())).await;
-    let runs = measured.map_err(|error| server.explain(error))?;
-    let on_tmpfs = server.data_is_on_tmpfs();
-    let stopped = server.stop().await?;
-    print(&Report::new(runs, Some(Lifetime { ready_after, stopped, on_tmpfs })), &args.session)
+    let subject = Subject::new(label, target, Some(server.process()), bodies);
+    Ok((server, subject, ready_after))
 }
 
 fn print(report: &Report, session: &SessionArgs) -> Result<ExitCode, BenchError> {
@@ -189,32 +236,37 @@ fn print(report: &Report, session: &SessionArgs) -> Result<ExitCode, BenchError>
     Ok(if report.all_succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+impl Subject {
+    fn new(label: &'static str, target: Target, process: Option<Process>, bodies: Bodies) -> Self {
+        Self { label, target: Rc::new(target), process, bodies: Rc::new(bodies) }
+    }
+}
+
 impl SessionArgs {
-    /// Loads the tested host and the one to compare with in turn, for each number of connections.
-    async fn measure(&self, target: Target, process: Option<Process>) -> Result<Vec<Run>, BenchError> {
-        let mut subjects = vec![self.subject("tested", target, process)?];
+    /// Loads these hosts and the one to compare with in turn, for each number of connections.
+    async fn measure(&self, mut subjects: Vec<Subject>) -> Result<Vec<Run>, BenchError> {
         if let Some(url) = &self.compare {
             let process = self.compare_pid.map(Process::Numbered);
-            subjects.push(self.subject("compared", Target::resolve(url).await?, process)?);
+            subjects.push(Subject::new("compared", Target::resolve(url).await?, process, self.bodies()?));
         }
         let mut runs = Vec::new();
         for connections in self.connections.iter().map(|count| count.get()) {
             for subject in &subjects {
                 eprintln!("bench: {} host, {connections} connections", subject.label);
-                let measurement =
-                    load::measure(&subject.target, &subject.bodies, subject.process, self.plan(connections)).await?;
+                let plan = self.plan(connections);
+                subject.bodies.stock_up(plan)?;
+                let measurement = load::measure(&subject.target, &subject.bodies, subject.process, plan).await?;
                 runs.push(Run { label: subject.label, connections, measurement });
             }
         }
         Ok(runs)
     }
 
-    fn subject(&self, label: &'static str, target: Target, process: Option<Process>) -> Result<Subject, BenchError> {
-        let bodies = match &self.bodies {
-            Some(path) => Bodies::open(path)?,
-            None => Bodies::mint(&self.action, &self.payload)?,
-        };
-        Ok(Subject { label, target: Rc::new(target), process, bodies: Rc::new(bodies) })
+    fn bodies(&self) -> Result<Bodies, BenchError> {
+        match &self.bodies {
+            Some(path) => Bodies::open(path),
+            None => Bodies::mint(&self.action, &self.payload),
+        }
     }
 
     fn plan(&self, connections: usize) -> Plan {

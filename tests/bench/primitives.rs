@@ -1,6 +1,7 @@
 //! The primitives of one execution, each timed alone in this process: their sum is the limit that a host can approach.
 //!
-//! In scope: parse and identify, reserve and seal (alone, and as a share of a group commit), instantiate and call.
+//! In scope: parse and identify, reserve and seal (alone, and as a share of a group commit), instantiate and call, verify
+//! an approval.
 //! Out of scope: HTTP, threads that wait, everything else a host does; that is what `serve` measures.
 
 use std::path::Path;
@@ -8,16 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use openexec_core::approval::{Approval, Call};
 use openexec_core::digest::Digest;
+use openexec_core::json;
+use openexec_core::keys::PublicKey;
 use openexec_core::names::Action;
 use openexec_core::registry::{Limits, Pin, Profile};
+use openexec_core::request::Submission;
 use openexec_core::reservation::{Reservation, Reserved};
 use openexec_core::time::Timestamp;
+use openexec_core::trust::{Trust, TrustFile};
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_ledger::{Claim, Ledger};
 use openexec_sandbox::{ComponentFile, Sandbox, Settings};
 use openexec_tests::facts;
 
+use crate::approvals::Approver;
 use crate::error::BenchError;
 
 /// Slots of the sandbox, one a caller.
@@ -34,7 +41,6 @@ pub(crate) struct Primitives {
 
 /// Times every primitive for about `each`.
 pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, BenchError> {
-    let failed = |what: &dyn std::fmt::Display| BenchError::Primitive(what.to_string());
     let bytes = std::fs::read(component).map_err(|error| failed(&format!("{}: {error}", component.display())))?;
     let digest = Digest::of(&bytes);
     let action = Action::parse("echo").map_err(|error| failed(&error))?;
@@ -71,6 +77,7 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
     let alone = time(each, execute)?;
     let next = AtomicU64::new(1 << 32);
     let together = together(each, || execute(next.fetch_add(1, Ordering::Relaxed)))?;
+    let Approved { verify, signature } = approved(each)?;
     let commits_alone = alone.saturating_sub(parse + call);
     let commits_shared = together.saturating_sub(parse + call);
     Ok(Primitives {
@@ -79,8 +86,44 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
             ("instantiate + call echo, fresh store", call),
             ("reserve + seal, two commits alone", commits_alone),
             ("reserve + seal, share of group commits", commits_shared),
+            ("verify an approval v2: all of it", verify),
+            ("verify an approval v2: its signature alone", signature),
         ],
     })
+}
+
+/// What an approval v2 costs.
+struct Approved {
+    verify: Duration,
+    signature: Duration,
+}
+
+/// Times reading and verifying an approval v2 (JSON, envelope, signature, body, bindings), and its signature alone.
+fn approved(each: Duration) -> Result<Approved, BenchError> {
+    let approver = Approver::new()?;
+    let file = TrustFile::parse(&approver.trust_file()).map_err(|error| failed(&error))?;
+    let audience = file.audience().clone();
+    let key: PublicKey = file.keys().next().ok_or_else(|| failed(&"no key"))?.public.clone();
+    let trust = Trust::of(None, Some(file)).ok_or_else(|| failed(&"no trust"))?;
+    let nonce = "primitive-0000000000";
+    let body = format!(r#"{{"action":"echo","payload":{{"msg":"hello"}},"nonce":"{nonce}"}}"#);
+    let request = Submission::parse(body.as_bytes()).map_err(|error| failed(&error))?.request;
+    let envelope = approver.approve(&request, nonce, 1, NOW)?;
+    let text = json::jcs(&envelope.to_value());
+    let verify = time(each, |_| {
+        let call = Call { request: &request, audience: &audience, tenant: None, component: None };
+        let value = json::read(text.as_bytes()).map_err(|error| failed(&error))?;
+        let approval = Approval::parse(value).map_err(|error| failed(&error))?;
+        approval.verify(&trust, call, NOW).map(drop).map_err(|error| failed(&error))
+    })?;
+    let message = envelope.pre_authentication_encoding();
+    let signature = envelope.signatures().first().ok_or_else(|| failed(&"no signature"))?.signature;
+    let signature = time(each, |_| key.verify(&message, &signature).map_err(|error| failed(&error)))?;
+    Ok(Approved { verify, signature })
+}
+
+fn failed(what: &dyn std::fmt::Display) -> BenchError {
+    BenchError::Primitive(what.to_string())
 }
 
 const NOW: Timestamp = Timestamp::EPOCH;
@@ -134,9 +177,11 @@ impl Primitives {
             1e6 / sum
         };
         text.push_str(&format!(
-            "limit of one connection, without HTTP: {:.0} executions/s (parse + call + two commits alone)\n\
+            "limit of one connection, without HTTP: {:.0} executions/s (parse + call + two commits alone), \
+             {:.0} with an approval\n\
              limit of {N_CALLERS} connections on {cores} cores, without HTTP: {:.0} executions/s (the three shared)\n",
             limit(&[0, 1, 2]),
+            limit(&[0, 1, 2, 4]),
             limit(&[0, 1, 3]),
         ));
         text

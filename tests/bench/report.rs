@@ -5,6 +5,7 @@
 
 #![expect(clippy::cast_precision_loss, reason = "a report rounds to far fewer digits than an f64 keeps")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ pub(crate) struct Run {
 /// What starting and stopping the host took.
 #[derive(Debug)]
 pub(crate) struct Lifetime {
+    pub(crate) label: &'static str,
     pub(crate) ready_after: Duration,
     pub(crate) stopped: Stopped,
     pub(crate) on_tmpfs: bool,
@@ -50,7 +52,7 @@ pub(crate) struct Lifetime {
 #[derive(Debug)]
 pub(crate) struct Report {
     runs: Vec<Run>,
-    lifetime: Option<Lifetime>,
+    lifetimes: Vec<Lifetime>,
     n_cores: usize,
 }
 
@@ -163,9 +165,10 @@ impl Run {
     }
 }
 
-/// How the tested host compares with the other at one number of connections: tested ÷ compared.
+/// How one host compares with another at one number of connections.
 #[derive(Debug)]
 struct Ratio {
+    labels: [&'static str; 2],
     connections: usize,
     per_second: Option<f64>,
     p50: Option<f64>,
@@ -179,6 +182,7 @@ impl Ratio {
             measure(tested).zip(measure(compared)).filter(|(_, below)| *below > 0.0).map(|(a, b)| a / b)
         };
         Self {
+            labels: [tested.label, compared.label],
             connections: tested.connections,
             per_second: ratio(&Run::per_second),
             p50: ratio(&|run| run.latency_ms(0.5)),
@@ -195,6 +199,7 @@ impl Ratio {
 
     fn to_json(&self) -> Value {
         json!({
+            "hosts": self.labels,
             "connections": self.connections,
             "executions_per_second": self.per_second,
             "p50": self.p50,
@@ -204,10 +209,21 @@ impl Ratio {
     }
 }
 
+impl Lifetime {
+    fn to_json(&self) -> Value {
+        json!({
+            "host": self.label,
+            "ready_after_ms": self.ready_after.as_secs_f64() * 1e3,
+            "stopped_after_ms": self.stopped.after.as_secs_f64() * 1e3,
+            "stop_status": self.stopped.status.to_string(),
+        })
+    }
+}
+
 impl Report {
-    pub(crate) fn new(runs: Vec<Run>, lifetime: Option<Lifetime>) -> Self {
+    pub(crate) fn new(runs: Vec<Run>, lifetimes: Vec<Lifetime>) -> Self {
         let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { runs, lifetime, n_cores }
+        Self { runs, lifetimes, n_cores }
     }
 
     /// Every run executed something and saw no error.
@@ -218,8 +234,8 @@ impl Report {
     pub(crate) fn to_text(&self) -> String {
         let mut text = table(&HEADINGS, self.runs.iter().map(Run::cells));
         let ratios = self.ratios();
-        if !ratios.is_empty() {
-            text += "\ntested ÷ compared\n";
+        if let Some(Ratio { labels: [tested, compared], .. }) = ratios.first() {
+            let _ = writeln!(text, "\n{tested} ÷ {compared}");
             text += &table(&RATIO_HEADINGS, ratios.iter().map(Ratio::cells));
         }
         for run in &self.runs {
@@ -242,20 +258,19 @@ impl Report {
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "cores": self.n_cores,
-            "ready_after_ms": self.lifetime.as_ref().map(|lifetime| lifetime.ready_after.as_secs_f64() * 1e3),
-            "stopped_after_ms": self.lifetime.as_ref().map(|lifetime| lifetime.stopped.after.as_secs_f64() * 1e3),
-            "stop_status": self.lifetime.as_ref().map(|lifetime| lifetime.stopped.status.to_string()),
+            "hosts": self.lifetimes.iter().map(Lifetime::to_json).collect::<Vec<_>>(),
             "runs": self.runs.iter().map(Run::to_json).collect::<Vec<_>>(),
-            "tested_to_compared": self.ratios().iter().map(Ratio::to_json).collect::<Vec<_>>(),
+            "ratios": self.ratios().iter().map(Ratio::to_json).collect::<Vec<_>>(),
             "notes": self.notes(),
         })
     }
 
     fn ratios(&self) -> Vec<Ratio> {
+        let n_hosts = self.runs.iter().map(|run| run.label).collect::<BTreeSet<_>>().len();
         self.runs
-            .chunks_exact(2)
-            .filter_map(|pair| match pair {
-                [tested, compared] if tested.label != compared.label => Some(Ratio::between(tested, compared)),
+            .chunks(n_hosts.max(1))
+            .filter_map(|runs| match runs {
+                [tested, .., compared] if tested.label != compared.label => Some(Ratio::between(tested, compared)),
                 _ => None,
             })
             .collect()
@@ -263,10 +278,10 @@ impl Report {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if let Some(Lifetime { ready_after, stopped, on_tmpfs }) = &self.lifetime {
-            notes.push(format!("ready after {:.1} ms", ready_after.as_secs_f64() * 1e3));
+        for Lifetime { label, ready_after, stopped, on_tmpfs } in &self.lifetimes {
+            notes.push(format!("{label} host: ready after {:.1} ms", ready_after.as_secs_f64() * 1e3));
             notes.push(format!(
-                "stopped {:.1} ms after SIGTERM ({})",
+                "{label} host: stopped {:.1} ms after SIGTERM ({})",
                 stopped.after.as_secs_f64() * 1e3,
                 stopped.status
             ));

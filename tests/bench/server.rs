@@ -1,7 +1,8 @@
 //! A host started for one session: on a free port, with a fresh database.
 //!
-//! In scope: starting, learning the address from the log, waiting until ready, stopping.
-//! Out of scope: configuring the host. It inherits the environment and the arguments given behind `--`.
+//! In scope: starting, in clawshield mode if there is a trust file, learning the address from the log, waiting until ready,
+//! stopping.
+//! Out of scope: configuring the host otherwise. It inherits the environment and the arguments given behind `--`.
 //!
 //! Invariants
 //! - The child process and its directory do not outlive this value.
@@ -32,6 +33,8 @@ const STOP_SECONDS_MAX: u64 = 30;
 const POLL: Duration = Duration::from_millis(1);
 /// Lines of log kept for error messages.
 const LOG_LINES_MAX: usize = 20;
+/// The trust file in the directory of the database.
+const TRUST_FILE: &str = "trust.toml";
 /// `f_type` of tmpfs in `statfs`, from Linux's `magic.h`.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
@@ -55,17 +58,28 @@ pub(crate) struct Stopped {
 }
 
 impl Server {
-    /// Starts `binary serve` in a fresh directory below `parent`.
-    pub(crate) fn start(binary: &Path, parent: Option<&Path>, more_args: &[String]) -> Result<Self, BenchError> {
+    /// Starts `binary serve` in a fresh directory below `parent`, with this trust file.
+    pub(crate) fn start(
+        binary: &Path,
+        parent: Option<&Path>,
+        trust_file: Option<&str>,
+        more_args: &[String],
+    ) -> Result<Self, BenchError> {
         let failed = |source| BenchError::Start { binary: binary.to_owned(), source };
         let temporary = std::env::temp_dir();
         let directory = TempDir::with_prefix_in("openexec-bench-", parent.unwrap_or(&temporary))
             .map_err(BenchError::DataDirectory)?;
         let place = directory.path().canonicalize().map_err(BenchError::DataDirectory)?;
+        let mut mode_args = Vec::new();
+        if let Some(text) = trust_file {
+            std::fs::write(place.join(TRUST_FILE), text).map_err(BenchError::TrustFile)?;
+            mode_args.extend(["--mode", "clawshield", "--trust-file", TRUST_FILE]);
+        }
         let started = Instant::now();
         let mut child = Command::new(binary.canonicalize().map_err(failed)?)
             .args(["serve", "--listen", "127.0.0.1:0", "--db-url"])
             .arg(format!("sqlite:///{}/bench.db", place.display()))
+            .args(mode_args)
             .args(more_args)
             .current_dir(&place)
             .stdin(Stdio::null())

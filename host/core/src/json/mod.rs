@@ -5,7 +5,8 @@
 //!
 //! Invariants
 //! - What the reader accepts, both writers can spell, and reading the spelling gives the value again (for JCS: its
-//!   `canonical` value, because JCS does not keep `1.0` apart from `1`).
+//!   `canonical` value, because JCS does not keep `1.0` apart from `1`, and by `read_rendered`, because JCS spells 1e16 as
+//!   an integer that `read` refuses).
 //! - Nothing is repaired: text is either accepted as it is or refused.
 
 mod fields;

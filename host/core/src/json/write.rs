@@ -106,7 +106,15 @@ impl Writer<'_> {
 
     fn string(&mut self, string: &str) {
         self.out.push('"');
-        for character in string.chars() {
+        // Most texts have long stretches that every form spells as they are; those are copied whole.
+        let mut rest = string;
+        loop {
+            let n_plain = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
+            let (plain, others) = rest.split_at(n_plain); // the byte before the split is ASCII, so it is a boundary
+            self.out.push_str(plain);
+            let mut characters = others.chars();
+            let Some(character) = characters.next() else { break };
+            rest = characters.as_str();
             match character {
                 '"' => self.out.push_str("\\\""),
                 '\\' => self.out.push_str("\\\\"),
@@ -126,9 +134,15 @@ impl Writer<'_> {
         self.out.push('"');
     }
 
+    /// Writes a character as UTF-16, escaped.
     fn escape(&mut self, character: char) {
         for unit in character.encode_utf16(&mut [0; 2]) {
             self.out.push_str(&format!("\\u{unit:04x}"));
         }
     }
+}
+
+/// Whether every form spells this byte as itself.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\'
 }
