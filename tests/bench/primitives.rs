@@ -5,6 +5,7 @@
 //! Out of scope: HTTP, threads that wait, everything else a host does; that is what `serve` measures.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -61,14 +62,14 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
     })?;
     let call = {
         let reservation = Reservation::made_durable(facts(0));
-        time(each, |_| sandbox.run(&reservation, Box::new(|| false)).map(drop).map_err(|error| failed(&error)))?
+        time(each, |_| sandbox.run(&reservation, Arc::new(|| false)).map(drop).map_err(|error| failed(&error)))?
     };
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
     let ledger = SqliteLedger::open(&folder.path().join("bench.db")).map_err(|error| failed(&error))?;
     let execute = |i: u64| -> Result<(), BenchError> {
         match ledger.reserve(facts(i)).wait().map_err(|error| failed(&error))? {
             Claim::Fresh(reservation) => {
-                let run = sandbox.run(&reservation, Box::new(|| false)).map_err(|error| failed(&error))?;
+                let run = sandbox.run(&reservation, Arc::new(|| false)).map_err(|error| failed(&error))?;
                 ledger.seal(&reservation.seal(run, NOW)).wait().map(drop).map_err(|error| failed(&error))
             }
             other => Err(failed(&format!("{other:?}"))),

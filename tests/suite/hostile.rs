@@ -1,5 +1,6 @@
 //! Hostile components: each ends in its own fault, and the host keeps serving.
 
+use std::sync::Arc;
 use std::thread;
 
 use openexec_core::digest::Digest;
@@ -164,7 +165,7 @@ fn the_same_request_has_the_same_output_and_fuel_a_thousand_times() {
         let component = Digest::of(&built_in(name));
         let run = || {
             let facts = facts(name, &payload.to_string(), component, Limits::default());
-            sandbox.run(&Reservation::made_durable(facts), Box::new(|| false)).expect("a run")
+            sandbox.run(&Reservation::made_durable(facts), Arc::new(|| false)).expect("a run")
         };
         let first = run();
         assert!(matches!(first.outcome, Outcome::Succeeded { .. }), "{first:?}");
@@ -183,7 +184,7 @@ fn memory_is_counted_over_all_growth_and_nan_bits_are_canonical() {
     let sandbox = Sandbox::start(files, Settings { n_slots: 1 }).expect("a sandbox");
     let run = |name: &str| {
         let facts = facts(name, "{}", Digest::of(&component(name)), limits);
-        sandbox.run(&Reservation::made_durable(facts), Box::new(|| false)).expect("a run")
+        sandbox.run(&Reservation::made_durable(facts), Arc::new(|| false)).expect("a run")
     };
     assert_eq!(run("grow-then-answer").resources.memory_bytes, 33 * 65_536);
     let refused = run("grow-beyond-maximum");
@@ -204,7 +205,7 @@ fn a_reservation_whose_pin_is_gone_or_tighter_now_is_interrupted() {
     let digest = Digest::of(&component("well-behaved"));
     let run = |name: &str, digest, limits| {
         sandbox
-            .run(&Reservation::made_durable(facts(name, "{}", digest, limits)), Box::new(|| false))
+            .run(&Reservation::made_durable(facts(name, "{}", digest, limits)), Arc::new(|| false))
             .expect("an answer")
             .outcome
     };
@@ -225,7 +226,7 @@ fn more_runs_than_slots_are_the_hosts_fault_and_never_the_handlers() {
     let digest = Digest::of(&component("endless-loop"));
     let answers: Vec<_> = thread::scope(|scope| {
         let run =
-            || sandbox.run(&Reservation::made_durable(facts("endless-loop", "{}", digest, limits)), Box::new(|| false));
+            || sandbox.run(&Reservation::made_durable(facts("endless-loop", "{}", digest, limits)), Arc::new(|| false));
         let runs: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         runs.into_iter().map(|run| run.join().expect("a thread")).collect()
     });

@@ -4,6 +4,8 @@
 //! (the only type that can run).
 //! Out of scope: reading files (`cli`), running (`run`).
 
+use std::sync::atomic::AtomicBool;
+
 use openexec_core::digest::Digest;
 use openexec_core::names::Action;
 use openexec_core::registry::{Limits, Pin, Profile};
@@ -49,6 +51,8 @@ pub(crate) struct LinkedHandler {
     pub(crate) pre: HandlerPre<RunState>,
     digest: Digest,
     limits: Limits,
+    /// Whether the latest run was brief (`run`). Nothing but speed depends on it.
+    pub(crate) is_brief: AtomicBool,
 }
 
 impl ComponentFile {
@@ -83,7 +87,7 @@ impl PinnedComponent {
             .instantiate_pre(&component)
             .and_then(HandlerPre::new)
             .map_err(|error| StartError::NotAHandler { path: path(), cause: format!("{error:#}") })?;
-        Ok(LinkedHandler { pre, digest: pin.digest, limits: pin.limits })
+        Ok(LinkedHandler { pre, digest: pin.digest, limits: pin.limits, is_brief: AtomicBool::new(false) })
     }
 }
 

@@ -17,6 +17,7 @@ mod ticker;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use openexec_core::digest::Digest;
 use openexec_core::limits::MEMORY_BYTES_DEFAULT;
@@ -27,13 +28,14 @@ use wasmtime::Engine;
 
 pub use component::ComponentFile;
 use component::LinkedHandler;
+use run::{Attempt, Patience};
 use ticker::Ticker;
 
 /// A run that never began.
 const INTERRUPTED: Run = Run { outcome: Outcome::Interrupted, resources: Resources { fuel: 0, memory_bytes: 0 } };
 
 /// Whether the operator has stopped a run. Asked on the thread of the run, so it must not block.
-pub type IsStopped = Box<dyn Fn() -> bool + Send + Sync>;
+pub type IsStopped = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Everything that can run.
 pub struct Sandbox {
@@ -176,13 +178,41 @@ impl Sandbox {
     /// # Errors
     /// `SandboxError` when the host could not run it; the reservation stays as it is.
     pub fn run(&self, reservation: &Reservation, is_stopped: IsStopped) -> Result<Run, SandboxError> {
+        match self.attempt(reservation, is_stopped, Patience::Full)? {
+            Attempt::Ended(run) => Ok(run),
+            Attempt::NotBrief => Err(SandboxError("a run was given up that had all the time there is".to_owned())),
+        }
+    }
+
+    /// As `run`, if the handler's latest run was brief and this one is too: then it blocks the thread for microseconds, at
+    /// worst for two ticks of the deadline clock. `None` if it is to be run elsewhere, with `run`: nothing came of this
+    /// attempt, and handlers are pure.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn run_if_brief(&self, reservation: &Reservation, is_stopped: IsStopped) -> Result<Option<Run>, SandboxError> {
+        if !self.handlers.get(&reservation.facts().action).is_some_and(LinkedHandler::is_brief) {
+            return Ok(None);
+        }
+        match self.attempt(reservation, is_stopped, Patience::Brief)? {
+            Attempt::Ended(run) => Ok(Some(run)),
+            Attempt::NotBrief => Ok(None),
+        }
+    }
+
+    fn attempt(
+        &self,
+        reservation: &Reservation,
+        is_stopped: IsStopped,
+        patience: Patience,
+    ) -> Result<Attempt, SandboxError> {
         let facts = reservation.facts();
         match self.handlers.get(&facts.action) {
-            Some(_) if is_stopped() => Ok(INTERRUPTED),
+            Some(_) if is_stopped() => Ok(Attempt::Ended(INTERRUPTED)),
             Some(handler) if handler.is_pinned_as(facts.component, &facts.limits) => {
-                handler.run(&self.engine, facts, is_stopped)
+                handler.run(&self.engine, facts, is_stopped, patience)
             }
-            Some(_) | None => Ok(INTERRUPTED),
+            Some(_) | None => Ok(Attempt::Ended(INTERRUPTED)),
         }
     }
 

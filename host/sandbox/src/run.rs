@@ -3,6 +3,7 @@
 //! In scope: limits of a run, calling `handle`, telling faults apart.
 //! Out of scope: whether an answer's text is acceptable (`core::outcome`).
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use openexec_core::limits::{EFFECT_BODY_BYTES_MAX, EFFECT_KIND_BYTES_MAX, EFFECTS_MAX};
@@ -45,6 +46,32 @@ struct HostOutOfMemory;
 #[derive(Debug, thiserror::Error)]
 #[error("stopped by the operator")]
 struct ByOperator;
+
+/// The run took longer than whoever asked for a brief one would wait.
+#[derive(Debug, thiserror::Error)]
+#[error("not a brief run")]
+struct NotBrief;
+
+/// How long a run may take, within its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As long as its deadline.
+    Full,
+    /// `BRIEF`, and a tick.
+    Brief,
+}
+
+/// What came of an attempt to run.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// The run ended.
+    Ended(Run),
+    /// It was given up, because it was not brief. Nothing came of it.
+    NotBrief,
+}
+
+/// A run that takes no longer than this is brief: handing it to another thread would cost about as much.
+const BRIEF: Duration = Duration::from_millis(1);
 
 /// What wasmtime says of growth beyond what any memory of the type can have, which fails with -1 on every host.
 const BEYOND_THE_TYPE: &str = "exceeds memory type's limits";
@@ -103,8 +130,32 @@ impl ResourceLimiter for RunState {
 }
 
 impl LinkedHandler {
-    /// Calls `handle` in a fresh instance.
-    pub(crate) fn run(&self, engine: &Engine, facts: &Reserved, is_stopped: IsStopped) -> Result<Run, SandboxError> {
+    /// Calls `handle` in a fresh instance, and gives up after `patience`.
+    pub(crate) fn run(
+        &self,
+        engine: &Engine,
+        facts: &Reserved,
+        is_stopped: IsStopped,
+        patience: Patience,
+    ) -> Result<Attempt, SandboxError> {
+        let started = Instant::now();
+        let attempt = self.attempt(engine, facts, is_stopped, patience);
+        self.is_brief.store(started.elapsed() < BRIEF, Ordering::Relaxed);
+        attempt
+    }
+
+    /// Whether the latest run was brief, so that the next one probably is.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.is_brief.load(Ordering::Relaxed)
+    }
+
+    fn attempt(
+        &self,
+        engine: &Engine,
+        facts: &Reserved,
+        is_stopped: IsStopped,
+        patience: Patience,
+    ) -> Result<Attempt, SandboxError> {
         let limits = &facts.limits;
         let request = guest::Request {
             action: facts.action.to_string(),
@@ -120,13 +171,18 @@ impl LinkedHandler {
         store.set_hostcall_fuel(HANDED_OVER_BYTES_MAX.saturating_add(output_bytes_max));
         store.set_fuel(limits.fuel).map_err(host_error)?;
         // Asked at every tick. Last, so that no preparation counts against the handler.
-        let deadline = Instant::now() + Duration::from_millis(limits.deadline_ms);
+        let begun = Instant::now();
+        let deadline = Duration::from_millis(limits.deadline_ms);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
             if is_stopped() {
                 return Err(ByOperator.into());
             }
-            if Instant::now() >= deadline { Err(Trap::Interrupt.into()) } else { Ok(UpdateDeadline::Continue(1)) }
+            match begun.elapsed() {
+                elapsed if elapsed >= deadline => Err(Trap::Interrupt.into()),
+                elapsed if patience == Patience::Brief && elapsed >= BRIEF => Err(NotBrief.into()),
+                _ => Ok(UpdateDeadline::Continue(1)),
+            }
         });
 
         let outcome = match self.call(&mut store, &request) {
@@ -137,12 +193,13 @@ impl LinkedHandler {
             Ok(Err(failure)) => Outcome::Failed(no(failure)),
             Err(EndedBy::Handler(fault)) => Outcome::Faulted(fault),
             Err(EndedBy::Operator) => Outcome::Interrupted,
+            Err(EndedBy::Patience) => return Ok(Attempt::NotBrief),
             Err(EndedBy::Host(error)) => return Err(error),
         };
         let fuel_left = store.get_fuel().map_err(host_error)?;
         let resources =
             Resources { fuel: limits.fuel.saturating_sub(fuel_left), memory_bytes: store.data().memory_bytes_peak };
-        Ok(Run { outcome, resources })
+        Ok(Attempt::Ended(Run { outcome, resources }))
     }
 
     fn call(
@@ -150,14 +207,12 @@ impl LinkedHandler {
         store: &mut Store<RunState>,
         request: &guest::Request,
     ) -> Result<Result<guest::Outcome, guest::Failure>, EndedBy> {
-        let handler = self.pre.instantiate(&mut *store).map_err(|error| match fault(&error) {
-            Some(fault) => EndedBy::Handler(fault),
-            None if error.is::<ByOperator>() => EndedBy::Operator,
+        let handler = self.pre.instantiate(&mut *store).map_err(|error| match stopped(&error) {
+            Some(ended_by) => ended_by,
             None => EndedBy::Host(host_error(error)),
         })?;
-        handler.openexec_handler_guest().call_handle(store, request).map_err(|error| match fault(&error) {
-            Some(fault) => EndedBy::Handler(fault),
-            None if error.is::<ByOperator>() => EndedBy::Operator,
+        handler.openexec_handler_guest().call_handle(store, request).map_err(|error| match stopped(&error) {
+            Some(ended_by) => ended_by,
             None if error.is::<HostOutOfMemory>() => EndedBy::Host(host_error(error)),
             None => EndedBy::Handler(unacceptable(&error)),
         })
@@ -168,7 +223,19 @@ impl LinkedHandler {
 enum EndedBy {
     Handler(Fault),
     Operator,
+    Patience,
     Host(SandboxError),
+}
+
+/// Who stopped the handler, if somebody did.
+fn stopped(error: &wasmtime::Error) -> Option<EndedBy> {
+    if error.is::<ByOperator>() {
+        return Some(EndedBy::Operator);
+    }
+    if error.is::<NotBrief>() {
+        return Some(EndedBy::Patience);
+    }
+    fault(error).map(EndedBy::Handler)
 }
 
 /// The fault, if it was the handler that was stopped.

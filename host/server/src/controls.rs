@@ -67,6 +67,6 @@ impl KnownControls {
     #[must_use]
     pub fn stop_of(&self, facts: &Reserved) -> IsStopped {
         let (known, tenant, action) = (self.clone(), facts.tenant.clone(), facts.action.clone());
-        Box::new(move || known.now().stop_of(&tenant, &action).is_some())
+        Arc::new(move || known.now().stop_of(&tenant, &action).is_some())
     }
 }

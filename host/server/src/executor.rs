@@ -141,12 +141,16 @@ impl Executor {
         Ok(sealed)
     }
 
-    /// Runs on a blocking thread, as soon as a slot is free.
+    /// Runs as soon as a slot is free: here if that is brief, else on a blocking thread.
     async fn run(&self, reservation: Reservation) -> Result<(Reservation, Run), SandboxError> {
         let _slot = self.slots.acquire().await.map_err(SandboxError::host)?;
+        // Brief runs stay on this thread: another one would have to be woken, which costs as much as the run.
+        let is_stopped = self.controls.stop_of(reservation.facts());
+        if let Some(run) = self.sandbox.run_if_brief(&reservation, is_stopped.clone())? {
+            return Ok((reservation, run));
+        }
         let _core = tokio::time::timeout(CORE_PATIENCE, self.cores.acquire()).await;
         let sandbox = self.sandbox.clone();
-        let is_stopped = self.controls.stop_of(reservation.facts());
         let run = move || sandbox.run(&reservation, is_stopped).map(|run| (reservation, run));
         tokio::task::spawn_blocking(run).await.map_err(SandboxError::host)?
     }
