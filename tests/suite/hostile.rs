@@ -236,6 +236,27 @@ fn more_runs_than_slots_are_the_hosts_fault_and_never_the_handlers() {
 }
 
 #[test]
+fn a_run_that_is_not_as_brief_as_the_one_before_is_given_up_and_repeated_elsewhere() {
+    let pinned = Limits { fuel: 100_000_000_000, deadline_ms: 200, ..Limits::default() };
+    let files = vec![file("endless-loop", component("endless-loop"), pinned)];
+    let sandbox = Sandbox::start(files, Settings { n_slots: 1 }).expect("a sandbox");
+    let digest = Digest::of(&component("endless-loop"));
+    let reserved = |limits| Reservation::made_durable(facts("endless-loop", "{}", digest, limits));
+    let (brief, long) = (reserved(Limits { fuel: 1_000, ..pinned }), reserved(pinned));
+    let if_brief = |reservation| sandbox.run_if_brief(reservation, Arc::new(|| false)).expect("an answer");
+    assert_eq!(if_brief(&brief), None, "nothing is known of a handler that never ran");
+    let first = sandbox.run(&brief, Arc::new(|| false)).expect("a run");
+    assert_eq!(first.outcome, Outcome::Faulted(Fault::OutOfFuel));
+    assert_eq!(if_brief(&brief), Some(first), "the same run on this thread");
+    assert_eq!(if_brief(&long), None, "given up, and nothing came of it");
+    assert_eq!(if_brief(&brief), None, "and the next one is not tried here");
+    let stopped = sandbox.run(&long, Arc::new(|| false)).expect("a run");
+    assert_eq!(stopped.outcome, Outcome::Faulted(Fault::Deadline), "its whole deadline was its own");
+    let interrupted = sandbox.run(&long, Arc::new(|| true)).expect("a run");
+    assert_eq!(interrupted.outcome, Outcome::Interrupted);
+}
+
+#[test]
 fn a_component_that_no_pin_names_is_not_even_compiled() {
     let mut wrong = file("well-behaved", b"not even wasm".to_vec(), Limits::default());
     wrong.pin.digest = Digest::of(b"something else");

@@ -818,7 +818,7 @@ fn facts(tenant: &str, nonce: &str, payload: u64, reserved_at: u64) -> Reserved 
 fn approved(facts: Reserved, approval: &str) -> Reserved {
     let reference = Digest::of(approval.as_bytes());
     let text = json!({"payload": approval, "signatures": []}).to_string().into();
-    Reserved { approval: Some(ApprovalUse { format: Format::V2, reference, text }), ..facts }
+    Reserved { approval: Some(ApprovalUse { format: Format::V1, reference, text }), ..facts }
 }
 
 /// Reserves, whatever was there, and seals with this outcome.

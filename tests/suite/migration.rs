@@ -74,7 +74,7 @@ fn facts(nonce: &str) -> Reserved {
 
 fn approved(facts: Reserved) -> Reserved {
     let reference = Digest::of(b"approval");
-    Reserved { approval: Some(ApprovalUse { format: Format::V2, reference, text: "{}".into() }), ..facts }
+    Reserved { approval: Some(ApprovalUse { format: Format::V1, reference, text: "{}".into() }), ..facts }
 }
 
 fn sealed() -> Sealed {

@@ -24,7 +24,6 @@ use crate::trust::Trust;
 
 /// How the host decides what may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a host has one, for as long as it lives")]
 pub enum Mode {
     /// Every registered action runs without an approval. For trying out, on loopback.
     Demo,

@@ -29,8 +29,9 @@ pub use pending::Pending;
 ///   completes with `Ok`. Nothing that was answered is lost by a crash.
 /// - Adapters wait out transient faults for a bounded time. After that, `Err` means *unknown*: the write may or may not
 ///   have happened, so the caller fails closed and runs nothing. Calling again with the same facts is always safe.
-/// - An approval is used by the commit that reserves its nonce, and by no other: of any number of nonces that come with one
-///   approval, exactly one ever gets `Claim::Fresh`.
+/// - An approval is used by the commit that reserves its nonce, and by no other. A v2 names that nonce, so the nonce is its use
+///   (callers hand over none that is for another). A v1 does not: of any number of nonces that come with one, exactly one
+///   ever gets `Claim::Fresh`.
 /// - From the moment a `stop` is durable to its release, nothing it concerns is reserved or recalled, and nothing it concerns
 ///   is sealed as anything but interrupted; in whatever process the stop was written.
 /// - Erasing bodies never frees a nonce, never makes an approval usable again, and never changes a receipt.

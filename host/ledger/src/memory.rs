@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use openexec_core::approval::Format;
 use openexec_core::control::{Control, Controls, Target};
 use openexec_core::digest::Digest;
 use openexec_core::names::Note;
@@ -71,7 +72,8 @@ fn key(reserved: &Reserved) -> (String, String) {
 /// Who holds the nonce, or else what the approval was used for.
 fn held(rows: &[Row], nonces: &BTreeMap<(String, String), usize>, reserved: &Reserved) -> Option<Claim> {
     let Some(row) = nonces.get(&key(reserved)).and_then(|at| rows.get(*at)) else {
-        let approval = reserved.approval.as_ref()?;
+        // A v2 names its nonce, so it has no other use.
+        let approval = reserved.approval.as_ref().filter(|approval| approval.format == Format::V1)?;
         let used = rows.iter().filter_map(|row| row.reserved.approval.as_ref());
         return used.map(|used| used.reference).any(|used| used == approval.reference).then_some(Claim::Consumed);
     };

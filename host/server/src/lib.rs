@@ -5,7 +5,8 @@
 //! Out of scope: reading configuration, files and signals (`cli`).
 //!
 //! Everything from the reservation to the seal happens in a task of its own, which ends when the execution ends: a
-//! client that hangs up cannot stop it half way. Handlers run on blocking threads, one per slot of the sandbox.
+//! client that hangs up cannot stop it half way. Handlers run on blocking threads, one per slot of the sandbox,
+//! unless they are brief.
 
 pub mod clock;
 pub mod controls;

@@ -16,7 +16,8 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::{controls, import};
 use crate::{Claim, LedgerError, SealAnswer, Stats};
 
-/// Claims the nonce and uses the approval with one conditional insert: the unique indexes decide every race.
+/// Claims the nonce and uses the approval with one conditional insert: the unique indexes decide every race. The use of an
+/// approval v2 is the nonce that it names; that of a v1 has an index of its own.
 pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Claim, LedgerError> {
     if let Some(claim) = stopped_or_imported(connection, &reserved)? {
         return Ok(claim);
@@ -93,8 +94,14 @@ fn held(connection: &Connection, reserved: Reserved) -> Result<Option<Claim>, Le
     }
 }
 
+/// Whether an approval v1 was used for another nonce. A v2 names its nonce, so there is no other.
 fn is_used(connection: &Connection, approval: &ApprovalUse) -> Result<bool, LedgerError> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM execution WHERE approval_ref = ?1")?;
+    match approval.format {
+        Format::V1 => {}
+        Format::V2 => return Ok(false),
+    }
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM execution WHERE approval_ref = ?1 AND approval_format = 'v1'")?;
     Ok(statement.exists([approval.reference.as_bytes()])?)
 }
 

@@ -74,7 +74,7 @@ const MIGRATIONS: [&str; 1] = ["
 ALTER TABLE execution ADD COLUMN approval_format TEXT CHECK (approval_format IN ('v1', 'v2')); -- null: demo mode
 ALTER TABLE execution ADD COLUMN approval_ref BLOB CHECK (length(approval_ref) = 32)
     CHECK ((approval_ref IS NULL) = (approval_format IS NULL));
-CREATE UNIQUE INDEX approval_use ON execution (approval_ref) WHERE approval_format = 'v1'; -- one approval, one call
+CREATE UNIQUE INDEX approval_use ON execution (approval_ref) WHERE approval_format = 'v1'; -- a v2 names its nonce
 ALTER TABLE body ADD COLUMN approval TEXT;
 CREATE TABLE control (
     kind   TEXT NOT NULL CHECK (kind IN ('host', 'tenant', 'action')),
