@@ -34,7 +34,7 @@ pub(crate) enum Bodies {
     /// Made when they are sent.
     Minted(Calls),
     /// Made and approved before they are sent.
-    Approved { calls: Calls, request: Request, approver: Approver, stock: RefCell<VecDeque<Bytes>> },
+    Approved { calls: Calls, request: Request, approver: Box<Approver>, stock: RefCell<VecDeque<Bytes>> },
     /// The unread lines of `path`.
     File { path: PathBuf, lines: RefCell<BufReader<File>> },
 }
@@ -59,7 +59,12 @@ impl Bodies {
         let calls = Calls::new(action, payload)?;
         let (_, nonce) = calls.next();
         let submission = Submission::parse(&calls.body(&nonce, None)).map_err(BenchError::Request)?;
-        Ok(Self::Approved { calls, request: submission.request, approver, stock: RefCell::default() })
+        Ok(Self::Approved {
+            calls,
+            request: submission.request,
+            approver: Box::new(approver),
+            stock: RefCell::default(),
+        })
     }
 
     /// Bodies from a file, one a line.

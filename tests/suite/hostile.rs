@@ -177,6 +177,36 @@ fn the_same_request_has_the_same_output_and_fuel_a_thousand_times() {
 }
 
 #[test]
+fn the_shipped_handlers_have_room_for_the_largest_payload_and_grow_no_memory_for_a_small_one() {
+    let limits = Limits { fuel: 1_000_000_000, output_bytes: 4 << 20, ..Limits::default() };
+    let names = ["add", "echo", "payments.transfer"];
+    let built_in = |name: &str| {
+        std::fs::read(format!("{}/../handlers/components/{name}.wasm", env!("CARGO_MANIFEST_DIR"))).expect("built")
+    };
+    let files = names.iter().map(|name| file(name, built_in(name), limits)).collect();
+    let sandbox = Sandbox::start(files, Settings { n_slots: 1 }).expect("a sandbox");
+    let run = |name: &str, payload: &serde_json::Value| {
+        let facts = facts(name, &payload.to_string(), Digest::of(&built_in(name)), limits);
+        sandbox.run(&Reservation::made_durable(facts), Arc::new(|| false)).expect("a run")
+    };
+    // Many small values, and one large one: the first makes parsers allocate again and again.
+    let many: Vec<_> = (0..80_000).map(|i| json!([i, "x"])).collect();
+    for payload in [json!({"many": many}), json!({"memo": "m".repeat(1_000_000)})] {
+        assert!(payload.to_string().len() > 900_000);
+        for name in names {
+            let Run { outcome, resources } = run(name, &payload);
+            let answered = matches!(outcome, Outcome::Succeeded { .. } | Outcome::Failed(_));
+            assert!(answered, "{name}: {outcome:?} {resources:?}");
+        }
+    }
+    let small = json!({"amount_minor": 1, "currency": "EUR", "from": "acct:a", "to": "acct:b", "a": 1, "b": 2});
+    for name in names {
+        assert_eq!(run(name, &small).resources.memory_bytes % 65_536, 0);
+        assert_eq!(run(name, &small).resources.memory_bytes, run(name, &json!({})).resources.memory_bytes, "{name}");
+    }
+}
+
+#[test]
 fn memory_is_counted_over_all_growth_and_nan_bits_are_canonical() {
     let limits = Limits::default();
     let names = ["grow-then-answer", "grow-beyond-maximum", "nan-bits"];

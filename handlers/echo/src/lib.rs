@@ -8,6 +8,7 @@ mod bindings {
     wit_bindgen::generate!({ path: "../../wit", world: "handler" });
 }
 
+use arena as _; // the allocator
 use bindings::exports::openexec::handler::guest::{Description, Failure, Guest, Outcome, Request};
 
 struct Echo;

@@ -14,6 +14,7 @@ mod bindings {
     wit_bindgen::generate!({ path: "../../wit", world: "handler" });
 }
 
+use arena as _; // the allocator
 use bindings::exports::openexec::handler::guest::{Description, Effect, Failure, Guest, Outcome, Request};
 use refusal::{Kind, Refusal};
 use transfer::Transfer;
