@@ -4,7 +4,7 @@
 //! whoever wrote it, is seen by every transaction after it.
 //! Out of scope: what a control means (`openexec_core::control`).
 
-use openexec_core::control::{Control, Controls, Stop, Target};
+use openexec_core::control::{Control, Stop, Target};
 use openexec_core::names::{Action, Note, Tenant};
 use openexec_core::request::ExecId;
 use openexec_core::time::Timestamp;
@@ -73,11 +73,19 @@ fn is_empty(connection: &Connection) -> Result<bool, LedgerError> {
 }
 
 /// What stops this action of this tenant.
-pub(super) fn stop_of(connection: &Connection, tenant: &Tenant, action: &Action) -> Result<Option<Stop>, LedgerError> {
+pub(super) fn stop_of(connection: &Connection, tenant: &str, action: &str) -> Result<Option<Stop>, LedgerError> {
     if is_empty(connection)? {
         return Ok(None);
     }
-    Ok(Controls::of(all(connection)?).stop_of(tenant, action))
+    let is_halt: Option<bool> = connection
+        .prepare_cached(
+            "SELECT kind = 'host' FROM control
+             WHERE (kind = 'host' AND name = '') OR (kind = 'tenant' AND name = ?1) OR (kind = 'action' AND name = ?2)
+             ORDER BY kind = 'host' DESC LIMIT 1",
+        )?
+        .query_row((tenant, action), |row| row.get(0))
+        .optional()?;
+    Ok(is_halt.map(|is_halt| if is_halt { Stop::Halted } else { Stop::Quarantined }))
 }
 
 /// Whether something stops this execution.
@@ -90,8 +98,5 @@ pub(super) fn stops(connection: &Connection, exec_id: ExecId) -> Result<bool, Le
         .query_row([exec_id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((tenant, action)) = names else { return Ok(false) };
-    let broken = || LedgerError::Broken(format!("{exec_id} has names that this host never wrote"));
-    let tenant = Tenant::parse(&tenant).map_err(|_| broken())?;
-    let action = Action::parse(&action).map_err(|_| broken())?;
     Ok(stop_of(connection, &tenant, &action)?.is_some())
 }

@@ -68,7 +68,7 @@ pub(super) fn recall(connection: &Connection, reserved: Reserved) -> Result<Opti
 
 /// The operator's stop goes before everything else; then the predecessor's nonces, which every tenant shares.
 fn stopped_or_imported(connection: &Connection, reserved: &Reserved) -> Result<Option<Claim>, LedgerError> {
-    match controls::stop_of(connection, &reserved.tenant, &reserved.action)? {
+    match controls::stop_of(connection, reserved.tenant.as_str(), reserved.action.as_str())? {
         Some(stop) => Ok(Some(Claim::Stopped(stop))),
         None => import::claim(connection, reserved),
     }
