@@ -87,7 +87,7 @@ impl Vectors {
         let audience = file.audience().clone();
         let trust = Trust::of(Some(self.legacy.clone()), Some(file)).expect("some trust");
         let registry = Registry::parse(REGISTRY).expect("a registry");
-        Admission { mode: Mode::Clawshield(trust), audience, allow_list: None, registry }
+        Admission { mode: Mode::Clawshield(trust.into()), audience, allow_list: None, registry }
     }
 
     /// The only calls that this host may ever admit at `now`.
