@@ -81,17 +81,15 @@ fn the_story_of_key_trust_approval_execution_replay_and_refusal_works_by_copy_an
     assert_eq!(steps.len(), 9, "{steps:?}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-    // One session, as a newcomer has it; the folder, the port and the place of the binary are this test's own.
+    // One session, as a newcomer has it; the temporary folder, the port and the place of the binary are this test's own.
     let mut session = "trap 'kill $! 2>/dev/null' EXIT\n".to_owned();
     for (command, _) in &steps {
         session.push_str(&format!("{command}\nprintf '{}'\n", NEXT.escape_default()));
     }
     let binaries = host::binary().parent().expect("a folder").display().to_string();
-    let session = session
-        .replace("$PWD/target/debug", &binaries)
-        .replace("/tmp/governed", &folder.path().display().to_string())
-        .replace("127.0.0.1:5001", &format!("127.0.0.1:{port}"));
-    let output = Command::new("bash").args(["-ec", &session]).output().expect("bash runs");
+    let session =
+        session.replace("$PWD/target/debug", &binaries).replace("127.0.0.1:5001", &format!("127.0.0.1:{port}"));
+    let output = Command::new("bash").args(["-ec", &session]).env("TMPDIR", folder.path()).output().expect("bash runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let answers: Vec<_> = said.split(NEXT).collect();
