@@ -8,13 +8,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
 use openexec_core::admission::Mode;
+use openexec_core::control::Target;
 use openexec_core::time::Timestamp;
+use openexec_ledger::Claim;
 use openexec_tests::approvals::{self, AUDIENCE, NOW, TENANT};
 use openexec_tests::client::{self, Answer};
-use openexec_tests::fixtures;
 use openexec_tests::host::{Host, Setup};
 use openexec_tests::local::LocalHost;
 use openexec_tests::python::python;
+use openexec_tests::{facts, fixtures};
 use serde_json::{Value, json};
 
 /// A host that believes `shield` for approvals v1 of `acme`, and the vectors' trust file for approvals v2.
@@ -289,8 +291,12 @@ fn whoever_has_no_approval_learns_nothing_about_nonces_tenants_or_results() {
     let used = request("echo", &json!({"secret": "stored"}), "the-nonce-that-is-used");
     host.execute(&used, Some(&artifact_at(at, FIRST, &used, &shield))).expect(200);
 
-    // The used nonce with the very request, the used nonce with another one, and a nonce that nobody used.
+    // A used nonce with the very request, the used nonce with another one, one that is running, and one that nobody used.
     let same = used.clone();
+    let running = request("echo", &json!({"secret": "stored"}), "the-nonce-that-is-running");
+    let (component, limits) = (openexec_core::digest::Digest::of(b""), openexec_core::registry::Limits::default());
+    let reserved = facts::reserved(TENANT, running.to_string().as_bytes(), component, limits, 0);
+    assert!(matches!(host.ledger.reserve(reserved).wait(), Ok(Claim::Fresh(_))));
     let other = request("echo", &json!({"secret": "guess"}), "the-nonce-that-is-used");
     let unused = request("echo", &json!({"secret": "stored"}), "a-nonce-nobody-ever-had");
     let foreign = |request: &Value, tenant: &str| {
@@ -321,17 +327,29 @@ fn whoever_has_no_approval_learns_nothing_about_nonces_tenants_or_results() {
         ("a forged envelope of another tenant", Box::new(move |request| Some(foreign_v2(request, "globex")))),
         ("an envelope of nothing", Box::new(|_| Some(json!({"payload": "", "payloadType": "", "signatures": []})))),
     ];
+    let exists = host.execute(&used, Some(&genuine)).expect(200).json();
     let mut codes = BTreeSet::new();
-    for (name, approval) in attempts {
-        let answers: Vec<_> =
-            [&same, &other, &unused].map(|request| host.execute(request, approval(request).as_ref())).into();
-        for answer in &answers {
-            assert_eq!((answer.status, &answer.body), (answers[0].status, &answers[0].body), "{name}");
-            assert!(!answer.is_replay() && answer.status >= 400, "{name}");
-            assert!(!answer.text().contains("stored") && !answer.text().contains(TENANT), "{name}");
+    let mut ask = || {
+        let mut said = Vec::new();
+        for (name, approval) in &attempts {
+            let requests = [&same, &other, &running, &unused];
+            let answers = requests.map(|request| host.execute(request, approval(request).as_ref()));
+            for answer in &answers {
+                assert_eq!((answer.status, &answer.body), (answers[0].status, &answers[0].body), "{name}");
+                assert!(!answer.is_replay() && answer.status >= 400, "{name}");
+                assert!(!answer.text().contains("stored") && !answer.text().contains(TENANT), "{name}");
+            }
+            codes.insert(answers[0].code());
+            said.push(answers[0].body.clone());
         }
-        codes.insert(answers[0].code());
-    }
+        said
+    };
+    let before = ask();
+    // Nor can they tell which tenants the operator has stopped.
+    let tenant = openexec_core::names::Tenant::parse(TENANT).expect("a tenant");
+    host.ledger.stop(Target::Tenant(tenant), at, None).wait().expect("stopped");
+    assert_eq!(host.execute(&used, Some(&genuine)).expect(503).code(), "quarantined");
+    assert!(ask() == before);
     let expected = ["approval-invalid", "approval-malformed", "approval-required", "approval-unknown-key"];
     assert_eq!(codes, expected.map(str::to_owned).into(), "and these are all the words there are");
     // An id that exists and one that does not are told apart only by whoever knows the result and its receipt.
@@ -339,7 +357,6 @@ fn whoever_has_no_approval_learns_nothing_about_nonces_tenants_or_results() {
         let body = json!({"exec_id": exec_id, "result": {"guess": 1}, "receipt": "0".repeat(64)}).to_string();
         client::post(host.address, "/receipts/verify", body.as_bytes()).expect("an answer").expect(200).body
     };
-    let exists = host.execute(&used, Some(&genuine)).expect(200).json();
     assert_eq!(verify(text(&exists, "id")), verify("00000000-0000-8000-8000-000000000000"));
 }
 

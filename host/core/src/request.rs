@@ -14,7 +14,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::digest::Digest;
-use crate::json::{self, Members, ReadError, Value};
+use crate::json::{self, FieldError, Fields, Members, ReadError, Value};
 use crate::names::{Action, Audience, NameError, Nonce, Tenant};
 
 /// What a caller asks for.
@@ -42,22 +42,9 @@ pub enum RequestError {
     /// Not JSON by our rules.
     #[error("the body is not acceptable JSON: {0}")]
     Json(#[from] ReadError),
-    /// JSON, but not an object.
-    #[error("the body must be a JSON object, not {0}")]
-    NotAnObject(&'static str),
-    /// A required member is missing.
-    #[error("member '{0}' is missing")]
-    Missing(&'static str),
-    /// A member has the wrong type.
-    #[error("member '{member}' must be {expected}, not {found}")]
-    WrongType {
-        /// Which.
-        member: &'static str,
-        /// What it must be.
-        expected: &'static str,
-        /// What it is.
-        found: &'static str,
-    },
+    /// Not the members of a request.
+    #[error(transparent)]
+    Field(#[from] FieldError),
     /// A name outside its grammar.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -78,20 +65,11 @@ impl Submission {
     /// # Errors
     /// `RequestError`, whose text tells the caller what to change.
     pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
-        let body = json::read(body)?;
-        let Value::Object(mut members) = body else { return Err(RequestError::NotAnObject(body.kind())) };
-        let action = string(&mut members, "action")?;
-        let nonce = string(&mut members, "nonce")?;
-        let approval = match members.take("approval_artifact") {
-            None | Some(Value::Null) => None,
-            Some(approval @ Value::Object(_)) => Some(approval),
-            Some(other) => return Err(wrong_type("approval_artifact", "an object or null", &other)),
-        };
-        let payload = match members.take("payload") {
-            None | Some(Value::Null) => Payload::of(Members::default()),
-            Some(Value::Object(payload)) => Payload::of(payload),
-            Some(other) => return Err(wrong_type("payload", "an object or null", &other)),
-        };
+        let mut fields = Fields::of("the body", json::read(body)?)?;
+        let action = fields.text("action")?;
+        let nonce = fields.text("nonce")?;
+        let approval = fields.nullable_members("approval_artifact")?.map(Value::Object);
+        let payload = Payload::of(fields.nullable_members("payload")?.unwrap_or_default());
         let request = Request { action: Action::parse(&action)?, payload, nonce: Nonce::parse(&nonce)? };
         Ok(Self { request, approval })
     }
@@ -114,18 +92,6 @@ impl Request {
         let fingerprint = Digest::of(record.as_bytes());
         Identity { exec_id: ExecId::of(&fingerprint), record, fingerprint }
     }
-}
-
-fn string(members: &mut Members, member: &'static str) -> Result<String, RequestError> {
-    match members.take(member) {
-        Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(wrong_type(member, "a string", &other)),
-        None => Err(RequestError::Missing(member)),
-    }
-}
-
-fn wrong_type(member: &'static str, expected: &'static str, found: &Value) -> RequestError {
-    RequestError::WrongType { member, expected, found: found.kind() }
 }
 
 impl Payload {

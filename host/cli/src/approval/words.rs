@@ -18,7 +18,7 @@ impl Lines {
         self.0.push_str(&format!("{label:<14} {value}\n"));
     }
 
-    fn add_optional(&mut self, label: &str, value: Option<&dyn std::fmt::Display>) {
+    fn add_optional(&mut self, label: &str, value: Option<&impl std::fmt::Display>) {
         if let Some(value) = value {
             self.add(label, value);
         }
@@ -45,7 +45,7 @@ pub(super) fn of_body(body: &Body, payload: Option<&Payload>, reference: Digest)
     lines.add("issued by", &body.issuer);
     lines.add("good from", &body.not_before);
     lines.add("good until", &body.expires_at);
-    lines.add_optional("only code", body.component.as_ref().map(|digest| digest as &dyn std::fmt::Display));
+    lines.add_optional("only code", body.component.as_ref());
     let ceilings = body.ceilings;
     for (label, ceiling) in [
         ("at most fuel", ceilings.max_fuel),
@@ -53,16 +53,16 @@ pub(super) fn of_body(body: &Body, payload: Option<&Payload>, reference: Digest)
         ("at most output", ceilings.max_output_bytes),
         ("at most ms", ceilings.max_wall_ms),
     ] {
-        lines.add_optional(label, ceiling.as_ref().map(|limit| limit as &dyn std::fmt::Display));
+        lines.add_optional(label, ceiling.as_ref());
     }
     if let Some(quorum) = &body.quorum {
         lines.add("class", &format!("{}, at least {} approvers", quorum.class, quorum.threshold));
     }
-    lines.add_optional("policy", body.policy_bundle.as_ref().map(|digest| digest as &dyn std::fmt::Display));
-    lines.add_optional("preview", body.preview.as_ref().map(|digest| digest as &dyn std::fmt::Display));
+    lines.add_optional("policy", body.policy_bundle.as_ref());
+    lines.add_optional("preview", body.preview.as_ref());
     if let Some(decision) = &body.decision {
         lines.add("decision", &decision.id);
-        lines.add_optional("trace", decision.trace_id.as_ref().map(|trace| trace as &dyn std::fmt::Display));
+        lines.add_optional("trace", decision.trace_id.as_ref());
     }
     lines.add("approval id", &body.approval_id);
     lines.add("approval ref", &reference);

@@ -148,6 +148,26 @@ impl Fields {
         self.members.take(member).map(|value| Self::of(member, value)).transpose()
     }
 
+    /// Takes the members of an object that may be missing or null, whatever they are.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and neither.
+    pub fn nullable_members(&mut self, member: &'static str) -> Result<Option<Members>, FieldError> {
+        match self.members.take(member) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(members)),
+            Some(other) => Err(self.wrong_type(member, "an object or null", &other)),
+        }
+    }
+
+    /// Takes any value.
+    ///
+    /// # Errors
+    /// `FieldError` when it is missing.
+    pub fn any(&mut self, member: &'static str) -> Result<Value, FieldError> {
+        self.members.take(member).ok_or(FieldError::Missing { what: self.what, member })
+    }
+
     /// Takes an object, to be taken apart in turn.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use openexec_core::admission::Mode;
 use openexec_core::control::Controls;
 use openexec_core::digest::Digest;
-use openexec_core::json::{self, Members, Value};
+use openexec_core::json::{self, FieldError, Fields, Value};
 use openexec_core::receipt;
 use openexec_core::refusal::Refusal;
 use openexec_core::request::{ExecId, Submission};
@@ -242,18 +242,11 @@ struct Presented {
 impl Presented {
     fn parse(body: &[u8]) -> Result<Self, String> {
         let value = json::read_presented(body).map_err(|error| format!("the body is not acceptable JSON: {error}"))?;
-        let Value::Object(mut members) = value else {
-            return Err(format!("the body must be a JSON object, not {}", value.kind()));
-        };
-        let text = |members: &mut Members, name: &str| match members.take(name) {
-            Some(Value::String(text)) => Ok(text),
-            Some(other) => Err(format!("member '{name}' must be a string, not {}", other.kind())),
-            None => Err(format!("member '{name}' is missing")),
-        };
-        Ok(Self {
-            exec_id: text(&mut members, "exec_id")?,
-            receipt: text(&mut members, "receipt")?,
-            result: members.take("result").ok_or("member 'result' is missing")?,
-        })
+        Self::read(value).map_err(|error| error.to_string())
+    }
+
+    fn read(value: Value) -> Result<Self, FieldError> {
+        let mut fields = Fields::of("the body", value)?;
+        Ok(Self { exec_id: fields.text("exec_id")?, receipt: fields.text("receipt")?, result: fields.any("result")? })
     }
 }
