@@ -285,7 +285,7 @@ pub fn verify_value(
 ) -> Result<VerifiedApproval, Refusal> {
     let audience = Audience::parse(AUDIENCE).expect("a name");
     let call = Call { request, audience: &audience, tenant: None, component: Some(component()) };
-    Approval::parse(approval)?.verify(trust, call, now)
+    Approval::parse(approval)?.verify(trust, call, now).map_err(|not| not.refusal)
 }
 
 /// As `verify`, for a new execution.

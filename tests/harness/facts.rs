@@ -2,9 +2,13 @@
 
 use openexec_core::digest::Digest;
 use openexec_core::names::{Audience, Tenant};
+use openexec_core::outcome::Run;
+use openexec_core::receipt::opening::Blinding;
+use openexec_core::receipt::{EngineFacts, ReceiptKey, Sealer};
 use openexec_core::registry::Limits;
 use openexec_core::request::Submission;
-use openexec_core::reservation::Reserved;
+use openexec_core::reservation::{Reservation, Reserved, Sealed};
+use openexec_core::signing::SecretKey;
 use openexec_core::time::Timestamp;
 
 /// What the host called `openexec` hands to its ledger for this body. Panics on a body that no host would accept.
@@ -26,4 +30,20 @@ pub fn reserved(tenant: &str, body: &[u8], component: Digest, limits: Limits, re
         approval: None,
         reserved_at: Timestamp::from_unix_ms(reserved_at_ms),
     }
+}
+
+/// The receipt key of tests that need one and no file.
+#[must_use]
+#[track_caller]
+pub fn receipt_key() -> ReceiptKey {
+    ReceiptKey::new(SecretKey::from_seed(&[7; 32]).expect("a key"))
+}
+
+/// Seals as a host with `receipt_key` does, always with the same secret.
+#[must_use]
+#[track_caller]
+pub fn seal(reservation: &Reservation, run: Run, sealed_at: Timestamp) -> Sealed {
+    let engine = EngineFacts { version: "wasmtime 0".to_owned(), digest: Digest::of(b"engine") };
+    let sealer = Sealer { key: receipt_key(), registry: Digest::of(b"registry"), engine };
+    sealer.seal(reservation, run, sealed_at, Blinding::from_bytes([3; 32]))
 }

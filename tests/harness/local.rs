@@ -24,6 +24,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::client::{self, Answer};
+use crate::facts::receipt_key;
 
 /// The clock of such a host.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +74,9 @@ impl LocalHost {
         let audience = Audience::parse(audience).expect("an audience");
         let admission = Admission { mode, audience, allow_list: None, registry };
         let clock = SetClock::default();
-        let executor = Executor::new(admission, ledger.clone(), sandbox, Arc::new(clock.clone())).expect("controls");
+        let key = receipt_key();
+        let executor = Executor::new(admission, ledger.clone(), sandbox, Arc::new(clock.clone()), key);
+        let executor = executor.expect("an executor");
         executor.controls.follow(&ledger).expect("a thread");
         let edge = Arc::new(Edge::new(Arc::new(executor), LIMITS, Build { version: "test" }));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

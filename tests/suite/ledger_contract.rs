@@ -80,7 +80,7 @@ fn the_same_nonce_for_another_request_is_taken_at_every_stage(ledger: &dyn Ledge
     let Claim::Fresh(reservation) = ledger.reserve(facts("demo", "n", 1, 1_000)).wait().unwrap() else { panic!() };
     let other = || ledger.reserve(facts("demo", "n", 2, 1_000)).wait().unwrap();
     assert_eq!(other(), Claim::Taken, "while reserved");
-    ledger.seal(&reservation.seal(run(succeeded()), at(1_001))).wait().unwrap();
+    ledger.seal(&seal(&reservation, run(succeeded()), at(1_001))).wait().unwrap();
     assert_eq!(other(), Claim::Taken, "once sealed");
     assert_eq!(ledger.erase(at(9_999), 10).wait().unwrap(), 1);
     assert_eq!(other(), Claim::Taken, "once erased");
@@ -127,7 +127,7 @@ fn unsealed_lists_the_oldest_first_with_all_facts(ledger: &dyn Ledger) {
     }
     let sealed = reserved.remove(7);
     let Claim::Unsealed(reservation) = ledger.reserve(sealed).wait().unwrap() else { panic!() };
-    ledger.seal(&reservation.seal(run(succeeded()), at(3_000))).wait().unwrap();
+    ledger.seal(&seal(&reservation, run(succeeded()), at(3_000))).wait().unwrap();
     let unsealed = ledger.unsealed().unwrap();
     assert_eq!(unsealed.iter().map(|reservation| reservation.facts().clone()).collect::<Vec<_>>(), reserved);
 }
@@ -378,7 +378,7 @@ fn nothing_that_is_stopped_is_sealed_but_as_interrupted(ledger: &dyn Ledger) {
             let Claim::Fresh(reservation) = ledger.reserve(asked.clone()).wait().unwrap() else {
                 panic!("it was free")
             };
-            let sealed = reservation.seal(run(outcome), at(1_001));
+            let sealed = seal(&reservation, run(outcome), at(1_001));
             assert!(ledger.stop(target.clone(), at(1), None).wait().unwrap());
             if sealed.outcome != Outcome::Interrupted {
                 assert_eq!(ledger.seal(&sealed).wait().unwrap(), SealAnswer::Stopped, "{target:?}: {sealed:?}");
@@ -390,7 +390,7 @@ fn nothing_that_is_stopped_is_sealed_but_as_interrupted(ledger: &dyn Ledger) {
             let of_other = Reservation::made_durable(facts("other", &format!("{i} {j}"), 1, 1_000));
             if matches!(target, Target::Tenant(_)) {
                 ledger.reserve(of_other.facts().clone()).wait().unwrap();
-                let sealed = of_other.seal(run(succeeded()), at(1_001));
+                let sealed = seal(&of_other, run(succeeded()), at(1_001));
                 assert_eq!(ledger.seal(&sealed).wait().unwrap(), SealAnswer::Kept, "another tenant");
             }
             assert!(ledger.release(target.clone()).wait().unwrap());
@@ -492,13 +492,13 @@ fn a_stop_by_another_process_holds_from_its_commit_on() {
         assert!(operator.stop(target.clone(), at(1), None).wait().unwrap());
         let new = facts("acme", &format!("new {i}"), 1, 1_000);
         assert_eq!(host.reserve(new.clone()).wait().unwrap(), Claim::Stopped(stop));
-        let sealed = Reservation::made_durable(running.facts().clone()).seal(run(succeeded()), at(1_001));
+        let sealed = seal(&Reservation::made_durable(running.facts().clone()), run(succeeded()), at(1_001));
         assert_eq!(host.seal(&sealed).wait().unwrap(), SealAnswer::Stopped);
         assert_eq!(host.controls().unwrap(), operator.controls().unwrap());
         assert!(operator.release(target).wait().unwrap());
         assert!(matches!(host.reserve(new).wait().unwrap(), Claim::Fresh(_)));
     }
-    let sealed = running.seal(run(succeeded()), at(1_001));
+    let sealed = seal(&running, run(succeeded()), at(1_001));
     assert_eq!(host.seal(&sealed).wait().unwrap(), SealAnswer::Kept);
 }
 
@@ -591,7 +591,7 @@ fn claim_numbered(ledger: &SqliteLedger, i: u64) -> Claim {
 fn the_sqlite_ledger_keeps_no_seal_without_a_reservation_and_none_twice() {
     let folder = TempDir::new().unwrap();
     let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
-    let stray = Reservation::made_durable(facts("demo", "stray", 1, 1_000)).seal(run(succeeded()), at(1_001));
+    let stray = seal(&Reservation::made_durable(facts("demo", "stray", 1, 1_000)), run(succeeded()), at(1_001));
     assert!(matches!(ledger.seal(&stray).wait(), Err(LedgerError::Broken(_))));
     assert_eq!(ledger.receipt(stray.exec_id).unwrap(), None);
     let first = keep(&ledger, facts("demo", "n", 1, 1_000), succeeded());
@@ -613,7 +613,7 @@ fn a_seal_that_is_refused_takes_no_other_write_down_with_it() {
                 let facts = facts("demo", &format!("n{i}"), 1, 1_000);
                 start.wait();
                 if i % 2 == 0 {
-                    let stray = Reservation::made_durable(facts).seal(run(succeeded()), at(1_001));
+                    let stray = seal(&Reservation::made_durable(facts), run(succeeded()), at(1_001));
                     assert!(matches!(ledger.seal(&stray).wait(), Err(LedgerError::Broken(_))));
                 } else {
                     assert!(matches!(ledger.reserve(facts).wait(), Ok(Claim::Fresh(_))));
@@ -627,7 +627,7 @@ fn a_seal_that_is_refused_takes_no_other_write_down_with_it() {
 #[test]
 #[should_panic(expected = "sealed without a reservation")]
 fn the_memory_ledger_fails_a_test_that_seals_without_a_reservation() {
-    let stray = Reservation::made_durable(facts("demo", "stray", 1, 1_000)).seal(run(succeeded()), at(1_001));
+    let stray = seal(&Reservation::made_durable(facts("demo", "stray", 1, 1_000)), run(succeeded()), at(1_001));
     drop(MemoryLedger::default().seal(&stray));
 }
 
@@ -758,7 +758,7 @@ fn perform(
                 let exec_id = *which.get(&held.keys().copied().collect::<Vec<_>>());
                 let reserved = held.get(&exec_id).unwrap().clone();
                 let outcome = outcome.get(&every_outcome()).clone();
-                let sealed = Reservation::made_durable(reserved).seal(run(outcome), at(now));
+                let sealed = seal(&Reservation::made_durable(reserved), run(outcome), at(now));
                 let answer = memory.seal(&sealed).wait().unwrap();
                 prop_assert_eq!(sqlite.seal(&sealed).wait().unwrap(), answer);
                 if answer == SealAnswer::Kept {
@@ -827,7 +827,7 @@ fn keep(ledger: &dyn Ledger, facts: Reserved, outcome: Outcome) -> Sealed {
     let (Claim::Fresh(reservation) | Claim::Unsealed(reservation)) = ledger.reserve(facts).wait().unwrap() else {
         panic!("it was sealed before")
     };
-    let sealed = reservation.seal(run(outcome), sealed_at);
+    let sealed = seal(&reservation, run(outcome), sealed_at);
     ledger.seal(&sealed).wait().unwrap();
     sealed
 }
@@ -873,7 +873,7 @@ fn a_row_from_the_future_does_not_keep_old_ones_from_being_erased() {
     for (nonce, reserved_at) in [("old", 1_000), ("future", 9_000_000), ("old too", 1_001)] {
         let reserved = facts("demo", nonce, 1, reserved_at);
         let Claim::Fresh(reservation) = ledger.reserve(reserved).wait().unwrap() else { panic!("the nonce was free") };
-        ledger.seal(&reservation.seal(run(succeeded()), at(reserved_at))).wait().unwrap();
+        ledger.seal(&seal(&reservation, run(succeeded()), at(reserved_at))).wait().unwrap();
     }
     assert_eq!(ledger.erase(at(5_000), 10).wait().unwrap(), 2);
     assert_eq!(ledger.stats().unwrap().n_erased, 2);

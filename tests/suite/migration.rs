@@ -81,7 +81,7 @@ fn sealed() -> Sealed {
     let effect = Effect { kind: "order".to_owned(), body: JsonText::kept("{}".to_owned()) };
     let outcome = Outcome::Succeeded { result: JsonText::kept(r#"{"ok":true}"#.to_owned()), effects: vec![effect] };
     let run = Run { outcome, resources: Resources { fuel: 7, memory_bytes: 8 } };
-    Reservation::made_durable(facts("sealed")).seal(run, at(1_001))
+    seal(&Reservation::made_durable(facts("sealed")), run, at(1_001))
 }
 
 /// Writes a ledger of version 1 with one execution that was sealed and one that was not.

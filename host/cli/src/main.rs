@@ -12,6 +12,7 @@ mod components;
 mod config;
 mod control;
 mod execute;
+mod keys;
 mod ledger;
 mod logging;
 mod registry;

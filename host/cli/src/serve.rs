@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{HostOptions, ServeOptions};
 use crate::config::{self, LedgerPath};
-use crate::{components, logging};
+use crate::{components, keys, logging};
 
 /// How often bodies beyond the retention time are looked for.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
@@ -64,6 +64,7 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box
     if ledger.n_imported() > 0 {
         tracing::info!(n_executions = ledger.n_imported(), "imported the executions of openexec 0.1.10");
     }
+    let receipt_key = keys::receipt_key(&options.keys, &path.0, &ledger, &admission.mode)?;
     let sandbox = Sandbox::start(source.components, Settings { n_slots })?;
     tracing::info!(
         n_slots,
@@ -71,7 +72,7 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box
         engine = Sandbox::engine_version(),
         "sandbox started"
     );
-    Ok(Executor::new(admission, Arc::new(ledger), sandbox, Arc::new(SystemClock))?)
+    Ok(Executor::new(admission, Arc::new(ledger), sandbox, Arc::new(SystemClock), receipt_key)?)
 }
 
 /// Completes what a stopped host left behind, or says why nothing may start before that is done.

@@ -12,12 +12,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::approval::{Approval, Call, VerifiedApproval};
+use crate::approval::{Approval, ApprovalFacts, Authentic, Call, NotApproved, VerifiedApproval};
 use crate::control::Controls;
-use crate::names::{Action, Audience, Tenant};
+use crate::digest::Digest;
+use crate::names::{Action, Audience, Nonce, Tenant};
+use crate::receipt::refusal::RefusalReceipt;
 use crate::refusal::Refusal;
 use crate::registry::Registry;
-use crate::request::{ExecId, Identity, Submission};
+use crate::request::{ExecId, Identity, Request, Submission};
 use crate::reservation::Reserved;
 use crate::time::Timestamp;
 use crate::trust::Trust;
@@ -66,17 +68,17 @@ impl Admission {
     /// Decides whether what was submitted may run.
     ///
     /// # Errors
-    /// The first check that fails, as a `Refusal`.
-    pub fn admit(&self, submission: Submission, controls: &Controls, now: Timestamp) -> Result<Admitted, Refusal> {
+    /// The first check that fails.
+    pub fn admit(&self, submission: Submission, controls: &Controls, now: Timestamp) -> Result<Admitted, Refused> {
         let Submission { request, approval } = submission;
         if let Some(stop) = controls.stop_of_action(&request.action) {
-            return Err(stop.into());
+            return Err(Refusal::from(stop).into());
         }
         if self.allow_list.as_ref().is_some_and(|list| !list.contains(&request.action)) {
-            return Err(Refusal::ActionNotAllowed(request.action));
+            return Err(Refusal::ActionNotAllowed(request.action).into());
         }
         let Some(pin) = self.registry.pin(&request.action) else {
-            return Err(Refusal::UnknownAction(request.action));
+            return Err(Refusal::UnknownAction(request.action).into());
         };
         let approval = match &self.mode {
             Mode::Demo => None, // whatever came as an approval is not looked at
@@ -84,14 +86,16 @@ impl Admission {
                 let approval = Approval::parse(approval.ok_or(Refusal::ApprovalRequired)?)?;
                 let audience = &self.audience;
                 let call = Call { request: &request, audience, tenant: None, component: Some(pin.digest) };
-                Some(approval.verify(trust, call, now)?)
+                let approval = approval.verify(trust, call, now);
+                Some(approval.map_err(|NotApproved { refusal, authentic }| Refused {
+                    receipt: authentic.map(|authentic| self.refuse(&request, authentic, &refusal, now).into()),
+                    refusal,
+                })?)
             }
         };
         let tenant = approval.as_ref().map_or_else(Tenant::demo, |approval| approval.tenant().clone());
-        if let Some(stop) = controls.stop_of(&tenant, &request.action) {
-            return Err(stop.into());
-        }
         let Identity { exec_id, fingerprint, record: _ } = request.identity(&self.audience, &tenant);
+        let stop = controls.stop_of(&tenant, &request.action);
         let facts = Reserved {
             exec_id,
             fingerprint,
@@ -104,7 +108,60 @@ impl Admission {
             approval: approval.as_ref().map(|approval| approval.kept().clone()),
             reserved_at: now,
         };
-        Ok(Admitted { facts, approval })
+        let admitted = Admitted { facts, approval };
+        match stop {
+            None => Ok(admitted),
+            Some(stop) => Err(admitted.refused(stop.into(), now)),
+        }
+    }
+
+    /// What is said about the refusal of an authentic approval.
+    fn refuse(&self, request: &Request, approval: Authentic, refusal: &Refusal, now: Timestamp) -> RefusalReceipt {
+        let Authentic { tenant, facts } = approval;
+        let Identity { exec_id, fingerprint, record: _ } = request.identity(&self.audience, &tenant);
+        let (action, nonce) = (request.action.clone(), &request.nonce);
+        refusal_receipt(refusal, Refusing { exec_id, fingerprint, tenant, action, nonce, facts }, now)
+    }
+}
+
+/// Why a request may not run, and what is said about it to whoever holds an authentic approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// To be signed. `None` unless an authentic approval came with the request.
+    pub receipt: Option<Box<RefusalReceipt>>,
+}
+
+impl<R: Into<Refusal>> From<R> for Refused {
+    /// Of a request that nobody is known to have approved.
+    fn from(refusal: R) -> Self {
+        Self { refusal: refusal.into(), receipt: None }
+    }
+}
+
+/// The call that is refused.
+struct Refusing<'a> {
+    exec_id: ExecId,
+    fingerprint: Digest,
+    tenant: Tenant,
+    action: Action,
+    nonce: &'a Nonce,
+    facts: ApprovalFacts,
+}
+
+fn refusal_receipt(refusal: &Refusal, call: Refusing<'_>, refused_at: Timestamp) -> RefusalReceipt {
+    let Refusing { exec_id, fingerprint, tenant, action, nonce, facts } = call;
+    RefusalReceipt {
+        exec_id,
+        fingerprint,
+        tenant,
+        action,
+        nonce: Digest::of(nonce.as_str().as_bytes()),
+        approval: facts,
+        code: refusal.code().to_owned(),
+        member: refusal.member().map(|member| member.as_str().to_owned()),
+        refused_at,
     }
 }
 
@@ -130,9 +187,27 @@ impl Admitted {
         self.approval.as_ref().map_or(Ok(()), |approval| approval.require_timely(now))
     }
 
+    /// The refusal of this request for a reason that only showed after it was admitted: its time, its nonce, a stop.
+    #[must_use]
+    pub fn refused(&self, refusal: Refusal, now: Timestamp) -> Refused {
+        let receipt = self.approval.as_ref().map(|approval| {
+            let Reserved { exec_id, fingerprint, tenant, action, nonce, .. } = &self.facts;
+            let call = Refusing {
+                exec_id: *exec_id,
+                fingerprint: *fingerprint,
+                tenant: tenant.clone(),
+                action: action.clone(),
+                nonce,
+                facts: approval.kept().facts.clone(),
+            };
+            Box::new(refusal_receipt(&refusal, call, now))
+        });
+        Refused { refusal, receipt }
+    }
+
     /// The facts a ledger makes durable.
     #[must_use]
-    pub fn reserve_at(self, reserved_at: Timestamp) -> Reserved {
-        Reserved { reserved_at, ..self.facts }
+    pub fn reserve_at(&self, reserved_at: Timestamp) -> Reserved {
+        Reserved { reserved_at, ..self.facts.clone() }
     }
 }

@@ -53,6 +53,13 @@ pub enum EnvelopeError {
     PayloadType(&'static str),
 }
 
+/// The bytes that are signed: `DSSEv1 SP LEN(type) SP type SP LEN(payload) SP payload`.
+#[must_use]
+pub fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+    [head.as_bytes(), payload].concat()
+}
+
 impl Envelope {
     /// An envelope without signatures yet.
     #[must_use]
@@ -95,11 +102,10 @@ impl Envelope {
         if self.payload_type == payload_type { Ok(()) } else { Err(EnvelopeError::PayloadType(payload_type)) }
     }
 
-    /// The bytes that are signed: `DSSEv1 SP LEN(type) SP type SP LEN(payload) SP payload`.
+    /// The bytes that are signed.
     #[must_use]
     pub fn pre_authentication_encoding(&self) -> Vec<u8> {
-        let head = format!("DSSEv1 {} {} {} ", self.payload_type.len(), self.payload_type, self.payload.len());
-        [head.as_bytes(), &self.payload].concat()
+        pre_authentication_encoding(&self.payload_type, &self.payload)
     }
 
     /// The identity of what was signed: SHA-256 of the bytes that are signed.

@@ -167,6 +167,12 @@ impl Signature {
         decode_base64(text).ok()?.try_into().ok().map(Self)
     }
 
+    /// The 64 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+
     /// The 64 bytes in base64.
     #[must_use]
     pub fn to_base64(&self) -> String {
@@ -181,6 +187,18 @@ impl fmt::Debug for Signature {
 }
 
 impl KeyId {
+    /// An id kept elsewhere as raw bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Digest::from_bytes(bytes))
+    }
+
+    /// The raw bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// Reads an id; `None` unless the text is exactly how an id is printed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

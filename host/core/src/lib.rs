@@ -1,7 +1,7 @@
 //! The pure heart of OpenExec: what a request is, what may run, what came of it, and how all of that is spelled.
 //!
 //! In scope: strict JSON and its canonical forms, names, request identity, keys, approvals, trust, the registry manifest,
-//! admission, controls, outcomes, legacy receipts. Each file is one of its words.
+//! admission, controls, outcomes, receipts. Each file is one of its words.
 //! Out of scope: keeping (`openexec-ledger`), running (`openexec-sandbox`), serving (`openexec-server`).
 //!
 //! Invariants
@@ -23,5 +23,6 @@ pub mod refusal;
 pub mod registry;
 pub mod request;
 pub mod reservation;
+pub mod signing;
 pub mod time;
 pub mod trust;

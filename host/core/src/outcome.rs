@@ -100,6 +100,12 @@ impl JsonText {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The value. Text that the host wrote always reads back; were it edited in the ledger, no digest of it would match.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        json::read(self.0.as_bytes()).unwrap_or(Value::Null)
+    }
 }
 
 /// What a handler asks the outside world to do.
@@ -239,6 +245,15 @@ impl Outcome {
         }
         let effects = effects.into_iter().map(read_effect).collect::<Result<_, _>>()?;
         Ok(Self::Succeeded { result: JsonText::of(&result), effects })
+    }
+
+    /// Why the run was stopped, if it was.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Faulted(fault) => Some(*fault),
+            Self::Succeeded { .. } | Self::Failed(_) | Self::Interrupted => None,
+        }
     }
 
     /// The stable word.

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use crate::approval::ApprovalUse;
 use crate::digest::Digest;
-use crate::json::{self, Value};
 use crate::names::{Action, Nonce, Tenant};
-use crate::outcome::{Fault, Outcome, Resources, Run, Status};
-use crate::receipt;
+use crate::outcome::{Fault, Outcome, Resources, Status};
+use crate::receipt::Signed;
+use crate::receipt::opening::{Blinding, Part};
 use crate::registry::Limits;
 use crate::request::ExecId;
 use crate::time::Timestamp;
@@ -45,39 +45,36 @@ pub struct Reserved {
     pub reserved_at: Timestamp,
 }
 
-/// Facts that are durable. No public way to get one but `made_durable`.
+/// Facts that are durable. No public way to get one but `made_durable` and `found_durable`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Reservation(Reserved);
+pub struct Reservation {
+    facts: Reserved,
+    is_repeated: bool,
+}
 
 impl Reservation {
     /// For ledgers only, after the commit that holds `reserved` is durable. Review greps for this name.
     #[must_use]
     pub fn made_durable(reserved: Reserved) -> Self {
-        Self(reserved)
+        Self { facts: reserved, is_repeated: false }
+    }
+
+    /// For ledgers only: a reservation that was durable already, and whose earlier run ended without a seal.
+    #[must_use]
+    pub fn found_durable(reserved: Reserved) -> Self {
+        Self { facts: reserved, is_repeated: true }
     }
 
     /// The facts.
     #[must_use]
     pub fn facts(&self) -> &Reserved {
-        &self.0
+        &self.facts
     }
 
-    /// Ends the reservation with what came of the run.
+    /// Whether an earlier run of it ended without a seal.
     #[must_use]
-    pub fn seal(self, run: Run, sealed_at: Timestamp) -> Sealed {
-        let result = match &run.outcome {
-            // Text that this host wrote always reads back; were it edited in the ledger, the receipt would not match.
-            Outcome::Succeeded { result, .. } => json::read(result.as_str().as_bytes()).unwrap_or(Value::Null),
-            Outcome::Failed(_) | Outcome::Faulted(_) | Outcome::Interrupted => Value::Null,
-        };
-        Sealed {
-            exec_id: self.0.exec_id,
-            action: self.0.action,
-            receipt: receipt::legacy(self.0.exec_id, &result),
-            outcome: run.outcome,
-            resources: run.resources,
-            sealed_at,
-        }
+    pub fn is_repeated(&self) -> bool {
+        self.is_repeated
     }
 }
 
@@ -96,13 +93,31 @@ pub struct Sealed {
     pub receipt: Digest,
     /// When it was sealed.
     pub sealed_at: Timestamp,
+    /// The signed receipt. `None` for what was sealed before there were any.
+    pub seal: Option<Seal>,
 }
 
-impl Sealed {
-    /// The same execution, interrupted: whatever came of its run is dropped.
+/// A signed receipt with the secret that opens its commitments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// The receipt.
+    pub signed: Arc<Signed>,
+    /// The secret. Erased with payload and result.
+    pub blinding: Blinding,
+}
+
+impl Seal {
+    /// What opens the receipt, as JSON: a salt for each of its commitments, null where there is none.
     #[must_use]
-    pub fn interrupted(self) -> Self {
-        Self { receipt: receipt::legacy(self.exec_id, &Value::Null), outcome: Outcome::Interrupted, ..self }
+    pub fn openings(&self, outcome: &Outcome) -> String {
+        let salt = |part: Part| format!(r#"{{"salt":"{}"}}"#, self.blinding.salt(part));
+        let none = || "null".to_owned();
+        let (result, effects) = match outcome {
+            Outcome::Succeeded { .. } => (salt(Part::Result), salt(Part::Effects)),
+            Outcome::Failed(_) => (salt(Part::Result), none()),
+            Outcome::Faulted(_) | Outcome::Interrupted => (none(), none()),
+        };
+        format!(r#"{{"effects":{effects},"payload":{},"result":{result}}}"#, salt(Part::Payload))
     }
 }
 
@@ -119,4 +134,6 @@ pub struct Tombstone {
     pub fault: Option<Fault>,
     /// The legacy receipt.
     pub receipt: Digest,
+    /// The signed receipt. `None` for what was sealed before there were any.
+    pub signed: Option<Arc<Signed>>,
 }

@@ -7,6 +7,7 @@
 
 pub mod memory;
 mod pending;
+pub mod receipts;
 pub mod sqlite;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 
 pub use pending::Pending;
+pub use receipts::Receipts;
 
 /// Remembers which nonces are claimed and what became of them.
 ///
@@ -35,7 +37,7 @@ pub use pending::Pending;
 /// - From the moment a `stop` is durable to its release, nothing it concerns is reserved or recalled, and nothing it concerns
 ///   is sealed as anything but interrupted; in whatever process the stop was written.
 /// - Erasing bodies never frees a nonce, never makes an approval usable again, and never changes a receipt.
-pub trait Ledger: Send + Sync + fmt::Debug {
+pub trait Ledger: Receipts + Send + Sync + fmt::Debug {
     /// Claims `(tenant, nonce)` for this request, or says who holds it.
     ///
     /// # Errors

@@ -10,13 +10,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use openexec_core::approval::Format;
 use openexec_core::control::{Control, Controls, Target};
 use openexec_core::digest::Digest;
+use openexec_core::keys::PublicKey;
 use openexec_core::names::Note;
 use openexec_core::outcome::{Outcome, Status};
+use openexec_core::receipt::Signed;
 use openexec_core::request::ExecId;
-use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
+use openexec_core::reservation::{Reservation, Reserved, Seal, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 
-use crate::{Claim, Ledger, LedgerError, Pending, SealAnswer, Stats};
+use crate::receipts::{KeptKey, Logged};
+use crate::{Claim, Ledger, LedgerError, Pending, Receipts, SealAnswer, Stats};
 
 /// A ledger that forgets everything when it is dropped.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub struct MemoryLedger {
     rows: Mutex<Vec<Row>>,
     nonces: Mutex<BTreeMap<(String, String), usize>>,
     controls: Mutex<Vec<Control>>,
+    log: Mutex<Vec<(ExecId, Signed)>>,
+    keys: Mutex<Vec<KeptKey>>,
 }
 
 #[derive(Debug)]
@@ -46,6 +51,14 @@ impl MemoryLedger {
 
     fn stopped(&self) -> MutexGuard<'_, Vec<Control>> {
         self.controls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Vec<(ExecId, Signed)>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn adopted(&self) -> MutexGuard<'_, Vec<KeptKey>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop_of(&self, reserved: &Reserved) -> Option<Claim> {
@@ -73,15 +86,15 @@ fn key(reserved: &Reserved) -> (String, String) {
 fn held(rows: &[Row], nonces: &BTreeMap<(String, String), usize>, reserved: &Reserved) -> Option<Claim> {
     let Some(row) = nonces.get(&key(reserved)).and_then(|at| rows.get(*at)) else {
         // A v2 names its nonce, so it has no other use.
-        let approval = reserved.approval.as_ref().filter(|approval| approval.format == Format::V1)?;
+        let approval = reserved.approval.as_ref().filter(|approval| approval.facts.format == Format::V1)?;
         let used = rows.iter().filter_map(|row| row.reserved.approval.as_ref());
-        return used.map(|used| used.reference).any(|used| used == approval.reference).then_some(Claim::Consumed);
+        return used.map(|used| used.facts.reference).any(|used| used == approval.facts.reference).then_some(Claim::Consumed);
     };
     if row.reserved.fingerprint != reserved.fingerprint {
         return Some(Claim::Taken);
     }
     Some(match &row.state {
-        State::Reserved => Claim::Unsealed(Reservation::made_durable(row.reserved.clone())),
+        State::Reserved => Claim::Unsealed(Reservation::found_durable(row.reserved.clone())),
         State::Sealed(sealed) => Claim::Sealed(sealed.clone()),
         State::Erased(tombstone) => Claim::Erased(tombstone.clone()),
     })
@@ -108,6 +121,11 @@ impl Ledger for MemoryLedger {
         if self.stop_of(&row.reserved).is_some() && sealed.outcome != Outcome::Interrupted {
             return Pending::ready(Ok(SealAnswer::Stopped));
         }
+        if let Some(Seal { signed, .. }) = &sealed.seal {
+            let known = self.adopted();
+            assert!(known.iter().any(|key| key.public.id() == signed.key_id), "sealed with a key that nobody knows");
+            self.log().push((sealed.exec_id, (**signed).clone()));
+        }
         row.state = State::Sealed(sealed.clone());
         Pending::ready(Ok(SealAnswer::Kept))
     }
@@ -115,7 +133,7 @@ impl Ledger for MemoryLedger {
     fn unsealed(&self) -> Result<Vec<Reservation>, LedgerError> {
         let rows = self.rows();
         let unsealed = rows.iter().filter(|row| matches!(row.state, State::Reserved));
-        Ok(unsealed.map(|row| Reservation::made_durable(row.reserved.clone())).collect())
+        Ok(unsealed.map(|row| Reservation::found_durable(row.reserved.clone())).collect())
     }
 
     fn receipt(&self, exec_id: ExecId) -> Result<Option<Digest>, LedgerError> {
@@ -138,11 +156,9 @@ impl Ledger for MemoryLedger {
                 exec_id: sealed.exec_id,
                 action: sealed.action.clone(),
                 status: sealed.outcome.status(),
-                fault: match sealed.outcome {
-                    Outcome::Faulted(fault) => Some(fault),
-                    Outcome::Succeeded { .. } | Outcome::Failed(_) | Outcome::Interrupted => None,
-                },
+                fault: sealed.outcome.fault(),
                 receipt: sealed.receipt,
+                signed: sealed.seal.as_ref().map(|seal| seal.signed.clone()),
             });
             n_erased += 1;
         }
@@ -192,6 +208,33 @@ impl Ledger for MemoryLedger {
 
     fn probe(&self) -> Pending<()> {
         Pending::ready(Ok(()))
+    }
+}
+
+impl Receipts for MemoryLedger {
+    fn logged(&self, exec_id: ExecId) -> Result<Option<Logged>, LedgerError> {
+        let log = self.log();
+        let found = (0..).zip(log.iter()).find(|(_, (id, _))| *id == exec_id);
+        Ok(found.map(|(index, (_, signed))| Logged { index, signed: signed.clone() }))
+    }
+
+    fn references(&self, from: u64, n_max: u32) -> Result<Vec<Digest>, LedgerError> {
+        let log = self.log();
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        Ok(log.iter().skip(from).take(n_max as usize).map(|(_, signed)| signed.reference()).collect())
+    }
+
+    fn adopt_key(&self, public: PublicKey, since: Timestamp) -> Pending<bool> {
+        let mut keys = self.adopted();
+        let is_new = keys.iter().all(|key| key.public != public);
+        if is_new {
+            keys.push(KeptKey { public, since });
+        }
+        Pending::ready(Ok(is_new))
+    }
+
+    fn keys(&self) -> Result<Vec<KeptKey>, LedgerError> {
+        Ok(self.adopted().clone())
     }
 }
 

@@ -11,8 +11,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openexec_core::admission::{Admission, Admitted};
-use openexec_core::outcome::Run;
+use openexec_core::admission::{Admission, Admitted, Refused};
+use openexec_core::outcome::{Outcome, Run};
+use openexec_core::receipt::opening::Blinding;
+use openexec_core::receipt::{EngineFacts, ReceiptKey, Sealer, Signed};
 use openexec_core::refusal::Refusal;
 use openexec_core::request::Submission;
 use openexec_core::reservation::{Reservation, Sealed, Tombstone};
@@ -35,6 +37,8 @@ pub struct Executor {
     pub sandbox: Arc<Sandbox>,
     /// Says when.
     pub clock: Arc<dyn Clock>,
+    /// Signs.
+    pub sealer: Sealer,
     /// What the operator has stopped.
     pub controls: KnownControls,
     /// One permit a slot of the sandbox.
@@ -60,43 +64,66 @@ pub struct Execution {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
     /// The request may not run. Nothing was recorded.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    #[error("{}", .0.refusal)]
+    Refused(SignedRefusal),
     /// It ran once, and its body was erased since.
     #[error("the result of this execution was erased")]
     Erased(Tombstone),
     /// The ledger's answer is unknown.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The system gives no randomness, so that nothing can be sealed. The reservation stays.
+    #[error("the system gives no randomness: {0}")]
+    NoRandomness(String),
     /// The host could not run it. The reservation stays.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
 }
 
+/// A refusal, with what the host signs about it if an authentic approval came with the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRefusal {
+    /// Why.
+    pub refusal: Refusal,
+    /// The refusal receipt.
+    pub signed: Option<Arc<Signed>>,
+}
+
 impl Executor {
-    /// An executor of these parts.
+    /// An executor of these parts. From now on the ledger knows the receipt key.
     ///
     /// # Errors
-    /// `LedgerError` when the operator's controls could not be read.
+    /// `LedgerError` when the key could not be made known, or the operator's controls could not be read.
     pub fn new(
         admission: Admission,
         ledger: Arc<dyn Ledger>,
         sandbox: impl Into<Arc<Sandbox>>,
         clock: Arc<dyn Clock>,
+        key: ReceiptKey,
     ) -> Result<Self, LedgerError> {
         let sandbox = sandbox.into();
+        let is_new = ledger.adopt_key(key.public().clone(), clock.now()).wait()?;
+        tracing::info!(key_id = %key.public().id(), is_new, "receipts are signed");
+        let engine =
+            EngineFacts { version: Sandbox::engine_version().to_owned(), digest: Sandbox::engine_digest() };
+        let sealer = Sealer { key, registry: admission.registry.digest(), engine };
         let slots = Semaphore::new(sandbox.n_slots() as usize);
         let cores = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let controls = KnownControls::read(&*ledger)?;
-        Ok(Self { admission, ledger, sandbox, clock, controls, slots, cores })
+        Ok(Self { admission, ledger, sandbox, clock, sealer, controls, slots, cores })
     }
 
     /// Decides whether what was submitted may run. Asks no ledger.
     ///
     /// # Errors
     /// The refusal.
-    pub fn admit(&self, submission: Submission) -> Result<Admitted, Refusal> {
-        self.admission.admit(submission, &self.controls.now(), self.clock.now())
+    pub fn admit(&self, submission: Submission) -> Result<Admitted, SignedRefusal> {
+        let admitted = self.admission.admit(submission, &self.controls.now(), self.clock.now());
+        admitted.map_err(|refused| self.sign(refused))
+    }
+
+    fn sign(&self, Refused { refusal, receipt }: Refused) -> SignedRefusal {
+        SignedRefusal { refusal, signed: receipt.map(|receipt| Arc::new(self.sealer.refuse(&receipt))) }
     }
 
     /// Performs an admitted request: at most once, whatever happens.
@@ -109,10 +136,13 @@ impl Executor {
     /// `ExecuteError` when there is nothing to answer with.
     pub async fn perform(&self, admitted: Admitted) -> Result<Execution, ExecuteError> {
         let now = self.clock.now();
+        let refuse = |refusal| ExecuteError::Refused(self.sign(admitted.refused(refusal, now)));
         let claim = match admitted.require_timely(now) {
             Ok(()) => self.ledger.reserve(admitted.reserve_at(now)).await?,
             // An approval whose time is over still gets the answer that it paid for, and nothing else.
-            Err(refusal) => self.ledger.recall(admitted.reserve_at(now)).await?.ok_or(refusal)?,
+            Err(refusal) => {
+                self.ledger.recall(admitted.reserve_at(now)).await?.ok_or_else(|| refuse(refusal))?
+            }
         };
         match claim {
             Claim::Fresh(reservation) | Claim::Unsealed(reservation) => {
@@ -120,9 +150,9 @@ impl Executor {
             }
             Claim::Sealed(sealed) => Ok(Execution { sealed, replayed: true }), // the first answer again, no second run
             Claim::Erased(tombstone) => Err(ExecuteError::Erased(tombstone)),
-            Claim::Taken => Err(Refusal::NonceReuse.into()),
-            Claim::Consumed => Err(Refusal::ApprovalConsumed.into()),
-            Claim::Stopped(stop) => Err(Refusal::from(stop).into()),
+            Claim::Taken => Err(refuse(Refusal::NonceReuse)),
+            Claim::Consumed => Err(refuse(Refusal::ApprovalConsumed)),
+            Claim::Stopped(stop) => Err(refuse(Refusal::from(stop))),
         }
     }
 
@@ -131,10 +161,12 @@ impl Executor {
         // The reservation is durable. A crash from here to the seal leaves it, and `recover` runs it again: handlers are
         // pure, so the second run is the first one over again, and nobody has seen an answer yet.
         let (reservation, run) = self.run(reservation).await?;
-        let mut sealed = reservation.seal(run, self.clock.now());
+        let blinding = random_blinding()?;
+        let mut sealed = self.sealer.seal(&reservation, run, self.clock.now(), blinding);
         if self.ledger.seal(&sealed).await? == SealAnswer::Stopped {
             // The operator's stop came before the seal: whatever the run was about to say, nothing comes of it.
-            sealed = sealed.interrupted();
+            let stopped = Run { outcome: Outcome::Interrupted, resources: sealed.resources };
+            sealed = self.sealer.seal(&reservation, stopped, self.clock.now(), blinding);
             self.ledger.seal(&sealed).await?;
         }
         // The seal is durable. A crash from here on loses only the answer; a retry reads the same one.
@@ -169,6 +201,13 @@ impl Executor {
         }
         Ok(n_recovered)
     }
+}
+
+/// The secret that opens one receipt.
+fn random_blinding() -> Result<Blinding, ExecuteError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| ExecuteError::NoRandomness(error.to_string()))?;
+    Ok(Blinding::from_bytes(bytes))
 }
 
 /// Executions erased in one transaction: few enough that other writes do not wait noticeably.

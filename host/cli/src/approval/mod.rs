@@ -3,7 +3,7 @@
 //! In scope: keys, signing, showing and checking approvals v2; checking approvals v1.
 //! Out of scope: deciding. Whoever runs these commands decides, and sees the call in plain words before signing.
 //!
-//! Private keys are read here and nowhere else: the host has no code that signs an approval.
+//! Approvals are signed here and nowhere else: the host has no code that signs one.
 
 mod check;
 mod key;

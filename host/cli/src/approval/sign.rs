@@ -7,22 +7,20 @@ use std::error::Error;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
-use ed25519_dalek::ed25519::signature::Signer;
 use openexec_core::approval::v2::{Body, Decision, PAYLOAD_TYPE, Quorum};
 use openexec_core::approval::{Approval, Ceilings};
 use openexec_core::digest::Digest;
 use openexec_core::dsse::Envelope;
 use openexec_core::json::{self, Members, Value};
-use openexec_core::keys::Signature;
 use openexec_core::names::{Audience, Label, Note, Principal, Tenant};
 use openexec_core::request::Request;
 use openexec_core::time::Timestamp;
 use openexec_server::clock::{Clock, SystemClock};
 use uuid::Uuid;
 
-use super::key::{public_key, read_signing_key};
 use super::{parse_approval, parse_request, read, words};
 use crate::args::approval::{CosignOptions, MintOptions, SignOptions};
+use crate::keys;
 use crate::logging::say;
 
 /// Signs a new approval.
@@ -51,8 +49,8 @@ fn sign(envelope: Envelope, request: &Request, options: &SignOptions) -> Result<
     if !is_for_request {
         return Err("the approval is for another call than this request: sign nothing that you cannot see".into());
     }
-    let key = read_signing_key(&options.key)?;
-    let key_id = public_key(&key)?.id();
+    let key = keys::read(&options.key)?;
+    let key_id = key.public().id();
     if envelope.signatures().iter().any(|signature| signature.key_id == Some(key_id)) {
         return Err("this key has signed the approval already".into());
     }
@@ -64,7 +62,7 @@ fn sign(envelope: Envelope, request: &Request, options: &SignOptions) -> Result<
         return Ok(ExitCode::FAILURE);
     }
     let signature = key.sign(&envelope.pre_authentication_encoding());
-    let approval = envelope.signed(key_id, Signature::from_bytes(signature.to_bytes())).to_value();
+    let approval = envelope.signed(key_id, signature).to_value();
     say(&json::jcs(&if options.as_request { with_approval(request, approval) } else { approval }));
     Ok(ExitCode::SUCCESS)
 }

@@ -100,7 +100,20 @@ pub(crate) struct HostOptions {
     #[command(flatten)]
     pub(crate) ledger: LedgerSource,
     #[command(flatten)]
+    pub(crate) keys: KeyOptions,
+    #[command(flatten)]
     pub(crate) log: LogOptions,
+}
+
+/// What the host signs with.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct KeyOptions {
+    /// The private key that signs receipts (PEM) [default: <ledger>.receipt-key.pem, made at the first start].
+    #[arg(long, env = "OPENEXEC_RECEIPT_KEY_FILE", value_name = "FILE")]
+    pub(crate) receipt_key_file: Option<PathBuf>,
+    /// The public key that receipts must verify with: its PEM, base64, or file. The host refuses to start with another.
+    #[arg(long, env = "OPENEXEC_RECEIPT_PUBLIC_KEY", value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) receipt_public_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

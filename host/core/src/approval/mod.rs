@@ -11,6 +11,7 @@
 //! - The identity of an approval is the digest of what was signed, never of the signatures: signing again makes no second
 //!   use.
 
+mod facts;
 mod quorum;
 pub mod v1;
 pub mod v2;
@@ -28,6 +29,8 @@ use crate::registry::Limits;
 use crate::request::Request;
 use crate::time::Timestamp;
 use crate::trust::Trust;
+
+pub use facts::{ApprovalFacts, FactsError};
 
 /// An approval as it was presented. Nothing of it is true yet.
 #[derive(Clone, Debug)]
@@ -81,19 +84,41 @@ pub struct Call<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedApproval {
     tenant: Tenant,
-    signers: Vec<KeyId>,
     window: Window,
     ceilings: Ceilings,
     kept: ApprovalUse,
 }
 
+/// Why an approval does not permit a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotApproved {
+    /// The first check that failed.
+    pub refusal: Refusal,
+    /// Whose approval it is, if it is authentic: signed by somebody whom the host trusts, and unchanged since.
+    pub authentic: Option<Authentic>,
+}
+
+/// An approval by whom the host trusts. Nothing is said about what it permits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authentic {
+    /// On whose behalf it was given.
+    pub tenant: Tenant,
+    /// Facts about it.
+    pub facts: ApprovalFacts,
+}
+
+impl From<Refusal> for NotApproved {
+    /// Of an approval that is not authentic, as far as anybody looked.
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, authentic: None }
+    }
+}
+
 /// What a ledger keeps of the approval that an execution used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApprovalUse {
-    /// In which format it was given.
-    pub format: Format,
-    /// Its identity: SHA-256 of what was signed. Used once.
-    pub reference: Digest,
+    /// What receipts say about it.
+    pub facts: ApprovalFacts,
     /// The approval itself, as JSON that `Approval::parse` reads again.
     pub text: Arc<str>,
 }
@@ -157,7 +182,7 @@ impl Approval {
     ///
     /// # Errors
     /// The first check that fails, in the order of `SECURITY.md`.
-    pub fn verify(self, trust: &Trust, call: Call<'_>, now: Timestamp) -> Result<VerifiedApproval, Refusal> {
+    pub fn verify(self, trust: &Trust, call: Call<'_>, now: Timestamp) -> Result<VerifiedApproval, NotApproved> {
         let reference = self.reference();
         match self {
             Self::V1(artifact) => v1::verify(artifact, reference, trust, call),
@@ -176,7 +201,7 @@ impl VerifiedApproval {
     /// The keys whose signatures counted.
     #[must_use]
     pub fn signers(&self) -> &[KeyId] {
-        &self.signers
+        &self.kept.facts.signers
     }
 
     /// From when on it is no longer good for a new execution.

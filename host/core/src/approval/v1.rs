@@ -11,7 +11,10 @@
 //! The artifact names no nonce and no host. The host therefore takes it for one call only: the first nonce that comes with
 //! it consumes it.
 
-use super::{ApprovalUse, Call, Ceilings, Format, VerifiedApproval, Window, is_uuid, require, require_tenant, text_of};
+use super::{
+    ApprovalFacts, ApprovalUse, Authentic, Call, Ceilings, Format, NotApproved, VerifiedApproval, Window, is_uuid, require,
+    require_tenant, text_of,
+};
 use crate::digest::Digest;
 use crate::json::{self, FieldError, Fields, Members, Value};
 use crate::keys::Signature;
@@ -19,7 +22,7 @@ use crate::names::{NameError, Tenant};
 use crate::refusal::{Member, Refusal};
 use crate::request::Request;
 use crate::time::{DateSpelling, Timestamp};
-use crate::trust::Trust;
+use crate::trust::{LegacyTrust, Trust, TrustFile};
 
 /// An artifact as it was presented. Nothing of it is true yet.
 #[derive(Clone, Debug)]
@@ -131,19 +134,22 @@ pub(super) fn verify(
     reference: Digest,
     trust: &Trust,
     call: Call<'_>,
-) -> Result<VerifiedApproval, Refusal> {
+) -> Result<VerifiedApproval, NotApproved> {
     let legacy = trust.legacy().ok_or(Refusal::ApprovalUnknownKey)?;
     legacy.key.verify(artifact.message().as_bytes(), &artifact.signature).map_err(|_| Refusal::ApprovalInvalid)?;
-    require(artifact.tenant_id == legacy.tenant, Member::Tenant)?;
-    require_tenant(&artifact.tenant_id, call)?;
-    require(artifact.action_hash == action_hash(call.request), Member::ActionHash)?;
-    // A class asks for more than an artifact can say. Without this, one key could do alone what needs several.
-    if let Some(class) = trust.file().and_then(|file| file.class_of(&call.request.action)) {
-        let why = format!("actions of class '{}' need an approval v2", class.name);
-        return Err(Refusal::ApprovalQuorum(why));
+    let facts = ApprovalFacts {
+        format: Format::V1,
+        reference,
+        signers: vec![legacy.key.id()],
+        trust: trust.file().map(TrustFile::digest),
+        policy_bundle: None,
+        preview: None,
+        decision: None,
+    };
+    if let Err(refusal) = require_for(&artifact, legacy, trust, call) {
+        return Err(NotApproved { refusal, authentic: Some(Authentic { tenant: artifact.tenant_id, facts }) });
     }
     Ok(VerifiedApproval {
-        signers: vec![legacy.key.id()],
         window: Window {
             issued_at: artifact.issued,
             not_before: artifact.issued,
@@ -151,7 +157,19 @@ pub(super) fn verify(
             lifetime_s_max: legacy.lifetime_s_max,
         },
         ceilings: Ceilings::default(),
-        kept: ApprovalUse { format: Format::V1, reference, text: text_of(&artifact.to_value()) },
+        kept: ApprovalUse { facts, text: text_of(&artifact.to_value()) },
         tenant: artifact.tenant_id,
     })
+}
+
+/// Makes sure that the artifact is for this call, and that an artifact is enough for it.
+fn require_for(artifact: &Artifact, legacy: &LegacyTrust, trust: &Trust, call: Call<'_>) -> Result<(), Refusal> {
+    require(artifact.tenant_id == legacy.tenant, Member::Tenant)?;
+    require_tenant(&artifact.tenant_id, call)?;
+    require(artifact.action_hash == action_hash(call.request), Member::ActionHash)?;
+    // A class asks for more than an artifact can say. Without this, one key could do alone what needs several.
+    match trust.file().and_then(|file| file.class_of(&call.request.action)) {
+        Some(class) => Err(Refusal::ApprovalQuorum(format!("actions of class '{}' need an approval v2", class.name))),
+        None => Ok(()),
+    }
 }

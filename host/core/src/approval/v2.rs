@@ -8,7 +8,8 @@
 
 use super::quorum::{self, Approvers};
 use super::{
-    ApprovalUse, Call, Ceilings, Format, VerifiedApproval, Window, is_uuid, malformed, require, require_tenant, text_of,
+    ApprovalFacts, ApprovalUse, Authentic, Call, Ceilings, Format, NotApproved, VerifiedApproval, Window, is_uuid,
+    malformed, require, require_tenant, text_of,
 };
 use crate::digest::Digest;
 use crate::dsse::Envelope;
@@ -291,15 +292,32 @@ pub(super) fn verify(
     trust: &Trust,
     call: Call<'_>,
     now: Timestamp,
-) -> Result<VerifiedApproval, Refusal> {
+) -> Result<VerifiedApproval, NotApproved> {
     envelope.require_type(PAYLOAD_TYPE).map_err(malformed)?;
     let file = trust.file().ok_or(Refusal::ApprovalUnknownKey)?;
     let signers = quorum::verify_signatures(&envelope, file, now)?;
     let body = Body::parse(envelope.payload()).map_err(malformed)?; // the very bytes that were verified
-    let Approvers { key_ids, class } = quorum::require_quorum(file, &signers, &body)?;
-    body.require_for(call)?;
+    let facts = |signers| ApprovalFacts {
+        format: Format::V2,
+        reference,
+        signers,
+        trust: Some(file.digest()),
+        policy_bundle: body.policy_bundle,
+        preview: body.preview,
+        decision: body.decision.clone(),
+    };
+    let approvers = quorum::require_quorum(file, &signers, &body).and_then(|approvers| {
+        body.require_for(call)?;
+        Ok(approvers)
+    });
+    let Approvers { key_ids, class } = match approvers {
+        Ok(approvers) => approvers,
+        Err(refusal) => {
+            let facts = facts(signers.iter().map(|key| key.public.id()).collect());
+            return Err(NotApproved { refusal, authentic: Some(Authentic { tenant: body.tenant, facts }) });
+        }
+    };
     Ok(VerifiedApproval {
-        signers: key_ids,
         window: Window {
             issued_at: body.issued_at,
             not_before: body.not_before,
@@ -307,7 +325,7 @@ pub(super) fn verify(
             lifetime_s_max: class.map_or(APPROVAL_LIFETIME_S_DEFAULT, |class| class.lifetime_s_max),
         },
         ceilings: body.ceilings,
-        kept: ApprovalUse { format: Format::V2, reference, text: text_of(&envelope.to_value()) },
+        kept: ApprovalUse { facts: facts(key_ids), text: text_of(&envelope.to_value()) },
         tenant: body.tenant,
     })
 }

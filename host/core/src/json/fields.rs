@@ -108,6 +108,31 @@ impl Fields {
         }
     }
 
+    /// Takes a string that may be missing or null.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and neither.
+    pub fn nullable_text(&mut self, member: &'static str) -> Result<Option<String>, FieldError> {
+        match self.members.take(member) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong_type(member, "a string or null", &other)),
+        }
+    }
+
+    /// Takes an integer from 0.
+    ///
+    /// # Errors
+    /// `FieldError` when it is missing or no such integer.
+    pub fn count(&mut self, member: &'static str) -> Result<u64, FieldError> {
+        let value = self.any(member)?;
+        let count = match value {
+            Value::Integer(integer) => u64::try_from(integer).ok(),
+            Value::Null | Value::Bool(_) | Value::Float(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        count.ok_or_else(|| self.wrong_type(member, "an integer from 0", &value))
+    }
+
     /// Takes an integer from 1 that may be missing.
     ///
     /// # Errors

@@ -16,6 +16,14 @@ pub fn jcs(value: &Value) -> String {
     out
 }
 
+/// The JCS of one string.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    Writer { form: Form::Jcs, out: &mut out }.string(text);
+    out
+}
+
 /// `json.dumps(value, sort_keys=True, separators=(",", ":"))`: the spelling that ClawShield digests.
 #[must_use]
 pub fn pyjson_compact(value: &Value) -> String {

@@ -12,6 +12,7 @@
 mod controls;
 mod group_commit;
 mod import;
+mod receipts;
 mod rows;
 mod schema;
 
@@ -22,13 +23,15 @@ use std::time::Duration;
 
 use openexec_core::control::{Control, Target};
 use openexec_core::digest::Digest;
+use openexec_core::keys::PublicKey;
 use openexec_core::names::Note;
 use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
-use crate::{Claim, Ledger, LedgerError, Pending, SealAnswer, Stats};
+use crate::receipts::{KeptKey, Logged};
+use crate::{Claim, Ledger, LedgerError, Pending, Receipts, SealAnswer, Stats};
 use group_commit::Writer;
 
 /// How long a write waits for somebody else's lock on the file (a backup, an operator's `sqlite3`) before it fails.
@@ -235,6 +238,24 @@ impl Ledger for SqliteLedger {
 
     fn probe(&self) -> Pending<()> {
         self.writer.write(|connection| Ok(rows::probe(connection)?))
+    }
+}
+
+impl Receipts for SqliteLedger {
+    fn logged(&self, exec_id: ExecId) -> Result<Option<Logged>, LedgerError> {
+        self.read(|connection| receipts::of(connection, exec_id))
+    }
+
+    fn references(&self, from: u64, n_max: u32) -> Result<Vec<Digest>, LedgerError> {
+        self.read(|connection| receipts::references(connection, from, n_max))
+    }
+
+    fn adopt_key(&self, public: PublicKey, since: Timestamp) -> Pending<bool> {
+        self.writer.write(move |connection| receipts::adopt_key(connection, &public, since))
+    }
+
+    fn keys(&self) -> Result<Vec<KeptKey>, LedgerError> {
+        self.read(receipts::keys)
     }
 }
 

@@ -3,17 +3,20 @@
 //! In scope: the SQL of the state machine.
 //! Out of scope: transactions, errors of the file.
 
-use openexec_core::approval::{ApprovalUse, Format};
+use std::sync::Arc;
+
+use openexec_core::approval::{ApprovalFacts, ApprovalUse, Format};
 use openexec_core::digest::Digest;
 use openexec_core::names::{Action, Nonce, Tenant};
 use openexec_core::outcome::{Effect, Failure, FailureKind, Fault, JsonText, Outcome, Resources, Status};
+use openexec_core::receipt::opening::Blinding;
 use openexec_core::registry::Limits;
 use openexec_core::request::ExecId;
-use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
+use openexec_core::reservation::{Reservation, Reserved, Seal, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{controls, import};
+use super::{controls, import, receipts};
 use crate::{Claim, LedgerError, SealAnswer, Stats};
 
 /// Claims the nonce and uses the approval with one conditional insert: the unique indexes decide every race. The use of an
@@ -41,17 +44,20 @@ pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Cla
             ":memory_bytes_max": integer(reserved.limits.memory_bytes),
             ":output_bytes_max": integer(reserved.limits.output_bytes),
             ":deadline_ms_max": integer(reserved.limits.deadline_ms),
-            ":approval_format": reserved.approval.as_ref().map(|approval| approval.format.as_str()),
-            ":approval_ref": reserved.approval.as_ref().map(|approval| approval.reference.as_bytes()),
+            ":approval_format": reserved.approval.as_ref().map(|approval| approval.facts.format.as_str()),
+            ":approval_ref": reserved.approval.as_ref().map(|approval| approval.facts.reference.as_bytes()),
             ":reserved_at": integer(reserved.reserved_at.unix_ms()),
         })?;
     if n_inserted == 1 {
-        let approval = reserved.approval.as_ref().map(|approval| &*approval.text);
-        connection.prepare_cached("INSERT INTO body (execution, payload, approval) VALUES (?1, ?2, ?3)")?.execute((
-            connection.last_insert_rowid(),
-            &*reserved.payload,
-            approval,
-        ))?;
+        let approval = reserved.approval.as_ref();
+        connection
+            .prepare_cached("INSERT INTO body (execution, payload, approval, approval_facts) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((
+                connection.last_insert_rowid(),
+                &*reserved.payload,
+                approval.map(|approval| &*approval.text),
+                approval.map(|approval| approval.facts.spell()),
+            ))?;
         return Ok(Claim::Fresh(Reservation::made_durable(reserved)));
     }
     let exec_id = reserved.exec_id;
@@ -96,20 +102,20 @@ fn held(connection: &Connection, reserved: Reserved) -> Result<Option<Claim>, Le
 
 /// Whether an approval v1 was used for another nonce. A v2 names its nonce, so there is no other.
 fn is_used(connection: &Connection, approval: &ApprovalUse) -> Result<bool, LedgerError> {
-    match approval.format {
+    match approval.facts.format {
         Format::V1 => {}
         Format::V2 => return Ok(false),
     }
     let mut statement =
         connection.prepare_cached("SELECT 1 FROM execution WHERE approval_ref = ?1 AND approval_format = 'v1'")?;
-    Ok(statement.exists([approval.reference.as_bytes()])?)
+    Ok(statement.exists([approval.facts.reference.as_bytes()])?)
 }
 
 /// What the same request finds: its own earlier execution.
 pub(super) fn held_by_same(connection: &Connection, id: i64, reserved: Reserved) -> Result<Claim, LedgerError> {
     let row = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?.query_row([id], KeptRow::read)?;
     match row.status()? {
-        None => Ok(Claim::Unsealed(Reservation::made_durable(row.reserved()?))),
+        None => Ok(Claim::Unsealed(Reservation::found_durable(row.reserved()?))),
         Some(status) => row.claim(connection, status, reserved.action),
     }
 }
@@ -119,47 +125,52 @@ pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswe
     if sealed.outcome != Outcome::Interrupted && controls::stops(connection, sealed.exec_id)? {
         return Ok(SealAnswer::Stopped);
     }
-    let fault = match &sealed.outcome {
-        Outcome::Faulted(fault) => Some(fault.as_str()),
-        Outcome::Succeeded { .. } | Outcome::Failed(_) | Outcome::Interrupted => None,
-    };
-    let id: Option<i64> = connection
+    let key = sealed.seal.as_ref().map(|seal| receipts::key(connection, &seal.signed)).transpose()?;
+    let row: Option<(i64, i64)> = connection
         .prepare_cached(
             "UPDATE execution SET state = :state, fault = :fault, fuel = :fuel, memory_bytes = :memory_bytes,
-                 receipt = :receipt, sealed_at = :sealed_at
-             WHERE exec_id = :exec_id AND state = 'reserved' RETURNING id",
+                 receipt = :receipt, sealed_at = :sealed_at,
+                 leaf = iif(:is_signed, (SELECT coalesce(max(leaf) + 1, 0) FROM receipt), NULL)
+             WHERE exec_id = :exec_id AND state = 'reserved' RETURNING id, coalesce(leaf, -1)",
         )?
         .query_row(
             named_params! {
                 ":state": sealed.outcome.status().as_str(),
-                ":fault": fault,
+                ":fault": sealed.outcome.fault().map(Fault::as_str),
                 ":fuel": integer(sealed.resources.fuel),
                 ":memory_bytes": integer(sealed.resources.memory_bytes),
                 ":receipt": sealed.receipt.as_bytes(),
                 ":sealed_at": integer(sealed.sealed_at.unix_ms()),
+                ":is_signed": key.is_some(),
                 ":exec_id": sealed.exec_id.as_bytes(),
             },
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    let id = id.ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
-    match &sealed.outcome {
-        Outcome::Succeeded { result, effects } => {
-            connection
-                .prepare_cached("UPDATE body SET result = ?2 WHERE execution = ?1")?
-                .execute((id, result.as_str()))?;
-            for (position, effect) in (0_i64..).zip(effects) {
-                connection
-                    .prepare_cached("INSERT INTO outbox (execution, position, kind, body) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute((id, position, &effect.kind, effect.body.as_str()))?;
-            }
-        }
-        Outcome::Failed(failure) => {
-            connection
-                .prepare_cached("UPDATE body SET failure_kind = ?2, failure_text = ?3 WHERE execution = ?1")?
-                .execute((id, failure.kind.as_str(), &failure.text))?;
-        }
-        Outcome::Faulted(_) | Outcome::Interrupted => {}
+    let (id, leaf) = row.ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
+    if let (Some(key), Some(seal)) = (key, &sealed.seal) {
+        receipts::append(connection, leaf, key, &seal.signed)?;
+    }
+    let (result, failure, effects) = match &sealed.outcome {
+        Outcome::Succeeded { result, effects } => (Some(result.as_str()), None, effects.as_slice()),
+        Outcome::Failed(failure) => (None, Some(failure), [].as_slice()),
+        Outcome::Faulted(_) | Outcome::Interrupted => (None, None, [].as_slice()),
+    };
+    connection
+        .prepare_cached(
+            "UPDATE body SET result = ?2, failure_kind = ?3, failure_text = ?4, blinding = ?5 WHERE execution = ?1",
+        )?
+        .execute((
+            id,
+            result,
+            failure.map(|failure| failure.kind.as_str()),
+            failure.map(|failure| &failure.text),
+            sealed.seal.as_ref().map(|seal| seal.blinding.as_bytes()),
+        ))?;
+    for (position, effect) in (0_i64..).zip(effects) {
+        connection
+            .prepare_cached("INSERT INTO outbox (execution, position, kind, body) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((id, position, &effect.kind, effect.body.as_str()))?;
     }
     Ok(SealAnswer::Kept)
 }
@@ -168,7 +179,7 @@ pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswe
 pub(super) fn unsealed(connection: &Connection) -> Result<Vec<Reservation>, LedgerError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE state = 'reserved' ORDER BY id"))?;
     let rows = statement.query_map([], KeptRow::read)?;
-    rows.map(|row| Ok(Reservation::made_durable(row?.reserved()?))).collect()
+    rows.map(|row| Ok(Reservation::found_durable(row?.reserved()?))).collect()
 }
 
 /// The receipt of a sealed execution.
@@ -237,9 +248,9 @@ pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", version)
 }
 
-const SELECT: &str = "SELECT id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
+const SELECT: &str = "SELECT execution.id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
     output_bytes_max, deadline_ms_max, approval_format, approval_ref, reserved_at, state, fault, fuel, memory_bytes,
-    receipt, sealed_at, payload, approval, result, failure_kind, failure_text
+    receipt, sealed_at, execution.leaf, payload, approval, approval_facts, result, failure_kind, failure_text, blinding
     FROM execution LEFT JOIN body ON body.execution = execution.id";
 
 /// One execution with its body, as the database spells it.
@@ -261,11 +272,14 @@ struct KeptRow {
     memory_bytes: Option<i64>,
     receipt: Option<[u8; 32]>,
     sealed_at: Option<i64>,
+    leaf: Option<i64>,
     payload: Option<String>,
     approval: Option<String>,
+    approval_facts: Option<String>,
     result: Option<String>,
     failure_kind: Option<String>,
     failure_text: Option<String>,
+    blinding: Option<[u8; 32]>,
 }
 
 impl KeptRow {
@@ -293,11 +307,14 @@ impl KeptRow {
             memory_bytes: row.get("memory_bytes")?,
             receipt: row.get("receipt")?,
             sealed_at: row.get("sealed_at")?,
+            leaf: row.get("leaf")?,
             payload: row.get("payload")?,
             approval: row.get("approval")?,
+            approval_facts: row.get("approval_facts")?,
             result: row.get("result")?,
             failure_kind: row.get("failure_kind")?,
             failure_text: row.get("failure_text")?,
+            blinding: row.get("blinding")?,
         })
     }
 
@@ -311,8 +328,10 @@ impl KeptRow {
         let approval = match (self.approval_format, self.approval_ref, self.approval) {
             (None, None, None) => None,
             (Some(format), Some(reference), Some(text)) => Some(ApprovalUse {
-                format: Format::parse(&format).ok_or_else(|| broken(id, "approval_format"))?,
-                reference: Digest::from_bytes(reference),
+                facts: match self.approval_facts {
+                    Some(facts) => ApprovalFacts::parse(&facts).map_err(|_| broken(id, "approval_facts"))?,
+                    None => facts_of_old(Format::parse(&format).ok_or_else(|| broken(id, "approval_format"))?, reference),
+                },
                 text: text.into(),
             }),
             _ => return Err(broken(id, "approval")),
@@ -345,9 +364,15 @@ impl KeptRow {
             Some(word) => Some(Fault::parse(word).ok_or_else(|| broken(id, "fault"))?),
             None => None,
         };
+        let signed = self.leaf.map(|leaf| receipts::at(connection, leaf).map(Arc::new)).transpose()?;
         if self.payload.is_none() {
-            return Ok(Claim::Erased(Tombstone { exec_id, action, status, fault, receipt }));
+            return Ok(Claim::Erased(Tombstone { exec_id, action, status, fault, receipt, signed }));
         }
+        let seal = match (signed, self.blinding) {
+            (None, _) => None,
+            (Some(signed), Some(blinding)) => Some(Seal { signed, blinding: Blinding::from_bytes(blinding) }),
+            (Some(_), None) => return Err(broken(id, "blinding")),
+        };
         let outcome = match status {
             Status::Succeeded => Outcome::Succeeded {
                 result: JsonText::kept(self.result.ok_or_else(|| broken(id, "result"))?),
@@ -374,8 +399,16 @@ impl KeptRow {
             },
             receipt,
             sealed_at: Timestamp::from_unix_ms(natural(self.sealed_at.unwrap_or_default())?),
+            seal,
         }))
     }
+}
+
+/// What is known of an approval that was used before its signers were kept.
+fn facts_of_old(format: Format, reference: [u8; 32]) -> ApprovalFacts {
+    let reference = Digest::from_bytes(reference);
+    let (signers, trust) = (Vec::new(), None);
+    ApprovalFacts { format, reference, signers, trust, policy_bundle: None, preview: None, decision: None }
 }
 
 fn effects(connection: &Connection, id: i64) -> Result<Vec<Effect>, LedgerError> {
@@ -398,10 +431,10 @@ fn broken(id: i64, column: &str) -> LedgerError {
 }
 
 /// Every number that is kept has a bound far below 2^63 (`core::limits`, `Timestamp`).
-fn integer(number: u64) -> i64 {
+pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn natural(number: i64) -> Result<u64, LedgerError> {
+pub(super) fn natural(number: i64) -> Result<u64, LedgerError> {
     u64::try_from(number).map_err(|_| LedgerError::Broken("a negative count".to_owned()))
 }

@@ -6,8 +6,11 @@
 //! | table | holds | erased |
 //! |---|---|---|
 //! | `execution` | identity, state, resources and receipt of every execution: the tombstone | never |
-//! | `body` | payload, approval, result, refusal text | by `erase` |
+//! | `body` | payload, approval, result, refusal text, the secret that opens the receipt | by `erase` |
 //! | `outbox` | effects | by `erase` |
+//! | `receipt` | signed receipts, numbered as they are in the log | never |
+//! | `receipt_key` | every key that has signed receipts | never |
+//! | `tile`, `checkpoint`, `cosignature` | the log: complete tiles, what was signed, who witnessed it | old checkpoints |
 //! | `control` | what the operator has stopped | when it is released |
 //!
 //! Rows of `execution` are numbered in order of reservation, so bodies are written and erased from one end.
@@ -70,7 +73,8 @@ CREATE TABLE outbox (
 ";
 
 /// `MIGRATIONS[i]` makes a ledger of version i + 1 one of version i + 2.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 ALTER TABLE execution ADD COLUMN approval_format TEXT CHECK (approval_format IN ('v1', 'v2')); -- null: demo mode
 ALTER TABLE execution ADD COLUMN approval_ref BLOB CHECK (length(approval_ref) = 32)
     CHECK ((approval_ref IS NULL) = (approval_format IS NULL));
@@ -84,7 +88,40 @@ CREATE TABLE control (
     CHECK ((kind = 'host') = (name = '')),
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+ALTER TABLE execution ADD COLUMN leaf INTEGER; -- null: not sealed, or sealed before there were signed receipts
+ALTER TABLE body ADD COLUMN approval_facts TEXT; -- JSON, as in the receipt
+ALTER TABLE body ADD COLUMN blinding BLOB CHECK (length(blinding) = 32);
+CREATE TABLE receipt_key (
+    id     INTEGER PRIMARY KEY,
+    key_id BLOB NOT NULL UNIQUE CHECK (length(key_id) = 32),
+    public TEXT NOT NULL, -- base64
+    since  INTEGER NOT NULL -- ms since the Unix epoch
+) STRICT;
+CREATE TABLE receipt (
+    leaf      INTEGER PRIMARY KEY CHECK (leaf >= 0), -- index in the log; no gaps
+    key       INTEGER NOT NULL REFERENCES receipt_key (id),
+    reference BLOB NOT NULL CHECK (length(reference) = 32),
+    signature BLOB NOT NULL CHECK (length(signature) = 64),
+    statement TEXT NOT NULL
+) STRICT;
+CREATE TABLE tile ( -- complete ones only
+    id     INTEGER PRIMARY KEY, -- level * 2^48 + index
+    hashes BLOB NOT NULL CHECK (length(hashes) = 8192)
+) STRICT;
+CREATE TABLE checkpoint (
+    size INTEGER PRIMARY KEY,
+    note TEXT NOT NULL -- signed by the log, without cosignatures
+) STRICT;
+CREATE TABLE cosignature (
+    size    INTEGER NOT NULL REFERENCES checkpoint (size),
+    witness TEXT NOT NULL,
+    line    TEXT NOT NULL,
+    PRIMARY KEY (size, witness)
+) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Whose file it is.
 enum Owner {

@@ -11,11 +11,15 @@ use axum::response::{IntoResponse, Response};
 
 use openexec_core::digest::Digest;
 use openexec_core::limits::REQUEST_BYTES_MAX;
-use openexec_core::outcome::{Failure, FailureKind, Fault, Status};
+use openexec_core::outcome::{Failure, FailureKind, Fault, Outcome, Status};
+use openexec_core::receipt::Signed;
 use openexec_core::refusal::{Member, Refusal};
 use openexec_core::request::ExecId;
-use openexec_core::reservation::Tombstone;
+use openexec_core::reservation::{Seal, Tombstone};
 use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::executor::SignedRefusal;
 
 /// Media type of problem bodies.
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -24,7 +28,7 @@ const MEDIA_TYPE: &str = "application/problem+json";
 #[derive(Clone, Debug)]
 pub(crate) enum Problem {
     /// The request may not run.
-    Refused(Refusal),
+    Refused(SignedRefusal),
     /// The body of another route is not what that route takes.
     MalformedBody(String),
     /// The body is larger than `REQUEST_BYTES_MAX`.
@@ -64,10 +68,19 @@ pub(crate) enum Problem {
 }
 
 /// The execution that a problem reports.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Recorded {
     pub(crate) exec_id: ExecId,
     pub(crate) receipt: Digest,
+    /// The signed receipt, and what opens it, as JSON.
+    pub(crate) evidence: Evidence,
+}
+
+/// The members of an answer that prove it, as JSON; none for what was sealed before receipts were signed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evidence {
+    pub(crate) signed_receipt: Option<Box<RawValue>>,
+    pub(crate) openings: Option<Box<RawValue>>,
 }
 
 /// The members of a problem that only some problems have.
@@ -79,6 +92,7 @@ struct Reported {
     failure: Option<FailureKind>,
     /// What of an approval differs.
     member: Option<Member>,
+    refusal_receipt: Option<Box<RawValue>>,
 }
 
 /// Seconds after which trying again makes sense.
@@ -108,13 +122,32 @@ struct Body<'a> {
     receipt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_receipt: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openings: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal_receipt: Option<Box<RawValue>>,
+}
+
+impl Evidence {
+    /// The receipt, and the salts that open it while they are kept.
+    pub(crate) fn of(signed: Option<&Signed>, openings: Option<String>) -> Self {
+        let raw = |json: String| RawValue::from_string(json).ok(); // text that this host wrote as JSON
+        Self { signed_receipt: signed.map(Signed::to_json).and_then(raw), openings: openings.and_then(raw) }
+    }
+
+    /// That of a sealed execution.
+    pub(crate) fn of_seal(seal: Option<&Seal>, outcome: &Outcome) -> Self {
+        Self::of(seal.map(|seal| &*seal.signed), seal.map(|seal| seal.openings(outcome)))
+    }
 }
 
 impl Problem {
     /// Status, stable code, title, and when to try again.
     fn facts(&self) -> (StatusCode, &'static str, &'static str, Option<RetryAfter>) {
         match self {
-            Self::Refused(refusal) => {
+            Self::Refused(SignedRefusal { refusal, .. }) => {
                 let (status, title, retry_after) = refused(refusal);
                 (status, refusal.code(), title, retry_after)
             }
@@ -162,7 +195,7 @@ impl Problem {
     /// What happened and what to do about it, for the caller.
     fn detail(&self) -> String {
         let text = match self {
-            Self::Refused(refusal) => return refusal.to_string(),
+            Self::Refused(SignedRefusal { refusal, .. }) => return refusal.to_string(),
             Self::MalformedBody(detail) => return detail.clone(),
             Self::BodyTooLarge => return format!("the body may have at most {REQUEST_BYTES_MAX} bytes"),
             Self::HandlerRejected(_, failure) => return failure.text.clone(),
@@ -194,24 +227,33 @@ impl Problem {
         let nothing = Reported::default();
         match self {
             Self::HandlerRejected(recorded, failure) => Reported {
-                execution: Some(*recorded),
+                execution: Some(recorded.clone()),
                 outcome: Some(Status::Failed),
                 failure: Some(failure.kind),
                 ..nothing
             },
             Self::HandlerFaulted(recorded, fault) => {
-                Reported { execution: Some(*recorded), outcome: Some(Status::Faulted), fault: Some(*fault), ..nothing }
+                let execution = Some(recorded.clone());
+                Reported { execution, outcome: Some(Status::Faulted), fault: Some(*fault), ..nothing }
             }
             Self::Interrupted(recorded) => {
-                Reported { execution: Some(*recorded), outcome: Some(Status::Interrupted), ..nothing }
+                Reported { execution: Some(recorded.clone()), outcome: Some(Status::Interrupted), ..nothing }
             }
             Self::Erased(tombstone) => Reported {
-                execution: Some(Recorded { exec_id: tombstone.exec_id, receipt: tombstone.receipt }),
+                execution: Some(Recorded {
+                    exec_id: tombstone.exec_id,
+                    receipt: tombstone.receipt,
+                    evidence: Evidence::of(tombstone.signed.as_deref(), None),
+                }),
                 outcome: Some(tombstone.status),
                 fault: tombstone.fault,
                 ..nothing
             },
-            Self::Refused(refusal) => Reported { member: refusal.member(), ..nothing },
+            Self::Refused(SignedRefusal { refusal, signed }) => Reported {
+                member: refusal.member(),
+                refusal_receipt: Evidence::of(signed.as_deref(), None).signed_receipt,
+                ..nothing
+            },
             Self::MalformedBody(_)
             | Self::BodyTooLarge
             | Self::BodyTooSlow
@@ -232,7 +274,13 @@ impl Problem {
     /// The body. Depends on nothing but the problem, so that a replay is the same byte for byte.
     pub(crate) fn body(&self) -> (StatusCode, Vec<u8>) {
         let (status, code, title, retry_after) = self.facts();
-        let Reported { execution, outcome, fault, failure, member } = self.reported();
+        let Reported { execution, outcome, fault, failure, member, refusal_receipt } = self.reported();
+        let (exec_id, receipt, evidence) = match execution {
+            Some(Recorded { exec_id, receipt, evidence }) => {
+                (Some(exec_id.to_string()), Some(receipt.to_string()), evidence)
+            }
+            None => (None, None, Evidence::default()),
+        };
         let body = Body {
             r#type: format!("urn:openexec:problem:{code}"),
             title,
@@ -240,12 +288,15 @@ impl Problem {
             detail: self.detail(),
             code,
             retryable: retry_after.is_some(),
-            exec_id: execution.map(|recorded| recorded.exec_id.to_string()),
+            exec_id,
             outcome: outcome.map(Status::as_str),
             fault: fault.map(Fault::as_str),
             failure: failure.map(FailureKind::as_str),
-            receipt: execution.map(|recorded| recorded.receipt.to_string()),
+            receipt,
             member: member.map(Member::as_str),
+            signed_receipt: evidence.signed_receipt,
+            openings: evidence.openings,
+            refusal_receipt,
         };
         // Strings and numbers only: this cannot fail, and an empty body would still carry the status.
         (status, serde_json::to_vec(&body).unwrap_or_default())

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use openexec_core::outcome::Outcome;
 use openexec_core::reservation::Sealed;
 
-use super::problem::{Problem, Recorded};
+use super::problem::{Evidence, Problem, Recorded};
 use crate::executor::{ExecuteError, Execution};
 
 /// Says that the body was made by an earlier call. A header, so that the body never differs.
@@ -43,6 +43,10 @@ impl Reply {
                 tracing::error!(%error, "the ledger failed");
                 Self::problem(&Problem::LedgerUnavailable)
             }
+            Err(error @ ExecuteError::NoRandomness(_)) => {
+                tracing::error!(%error, "nothing can be sealed");
+                Self::problem(&Problem::SandboxUnavailable)
+            }
             Err(ExecuteError::Sandbox(error)) => {
                 tracing::error!(%error, "the sandbox failed");
                 Self::problem(&Problem::SandboxUnavailable)
@@ -51,8 +55,12 @@ impl Reply {
     }
 
     fn to_sealed(sealed: Sealed) -> Self {
-        let recorded = Recorded { exec_id: sealed.exec_id, receipt: sealed.receipt };
-        match sealed.outcome {
+        let recorded = |sealed: &Sealed| Recorded {
+            exec_id: sealed.exec_id,
+            receipt: sealed.receipt,
+            evidence: Evidence::of_seal(sealed.seal.as_ref(), &sealed.outcome),
+        };
+        match &sealed.outcome {
             Outcome::Succeeded { .. } => Self {
                 status: StatusCode::OK,
                 body: succeeded(&sealed).into(),
@@ -62,9 +70,11 @@ impl Reply {
                 refused: false,
                 code: "succeeded",
             },
-            Outcome::Failed(failure) => Self::problem(&Problem::HandlerRejected(recorded, failure)),
-            Outcome::Faulted(fault) => Self::problem(&Problem::HandlerFaulted(recorded, fault)),
-            Outcome::Interrupted => Self::problem(&Problem::Interrupted(recorded)),
+            Outcome::Failed(failure) => {
+                Self::problem(&Problem::HandlerRejected(recorded(&sealed), failure.clone()))
+            }
+            Outcome::Faulted(fault) => Self::problem(&Problem::HandlerFaulted(recorded(&sealed), *fault)),
+            Outcome::Interrupted => Self::problem(&Problem::Interrupted(recorded(&sealed))),
         }
     }
 
@@ -116,8 +126,11 @@ fn succeeded(sealed: &Sealed) -> String {
         .iter()
         .map(|effect| format!(r#"{{"kind":{},"body":{}}}"#, quoted(&effect.kind), effect.body.as_str()))
         .collect();
+    let evidence = sealed.seal.as_ref().map_or_else(String::new, |seal| {
+        format!(r#","signed_receipt":{},"openings":{}"#, seal.signed.to_json(), seal.openings(&sealed.outcome))
+    });
     format!(
-        r#"{{"id":"{}","action":{},"result":{},"approved":true,"receipt":"{}","status":"{}","resources":{{"fuel":{},"memory_bytes":{}}},"effects":[{}]}}"#,
+        r#"{{"id":"{}","action":{},"result":{},"approved":true,"receipt":"{}","status":"{}","resources":{{"fuel":{},"memory_bytes":{}}},"effects":[{}]{evidence}}}"#,
         sealed.exec_id,
         quoted(sealed.action.as_str()),
         result.as_str(),

@@ -16,8 +16,7 @@ use openexec_core::control::Controls;
 use openexec_core::digest::Digest;
 use openexec_core::json::{self, FieldError, Fields, Value};
 use openexec_core::receipt;
-use openexec_core::refusal::Refusal;
-use openexec_core::request::{ExecId, Submission};
+use openexec_core::request::{ExecId, RequestError, Submission};
 use openexec_sandbox::Sandbox;
 use serde::Serialize;
 use serde_json::json;
@@ -26,6 +25,7 @@ use super::Edge;
 use super::body::read_json;
 use super::problem::Problem;
 use super::reply::Reply;
+use crate::executor::SignedRefusal;
 use crate::in_flight::NoAnswer;
 
 /// How long one probe of the ledger answers for all who ask.
@@ -163,11 +163,12 @@ pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> 
     if edge.is_stopping() {
         return Err(Problem::Stopping);
     }
-    let refused = |refusal: Refusal| {
-        edge.count_refusal(refusal.code());
-        Problem::Refused(refusal)
+    let refused = |refused: SignedRefusal| {
+        edge.count_refusal(refused.refusal.code());
+        Problem::Refused(refused)
     };
-    let submission = Submission::parse(&body).map_err(|error| refused(error.into()))?;
+    let malformed = |error: RequestError| refused(SignedRefusal { refusal: error.into(), signed: None });
+    let submission = Submission::parse(&body).map_err(malformed)?;
     drop(body);
     let admitted = edge.executor.admit(submission).map_err(refused)?;
     let (exec_id, action) = (admitted.exec_id(), admitted.action().clone());
