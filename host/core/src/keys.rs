@@ -126,6 +126,12 @@ impl PublicKey {
         self.id
     }
 
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.key.as_bytes()
+    }
+
     /// The 32 bytes in base64.
     #[must_use]
     pub fn to_base64(&self) -> String {
@@ -165,6 +171,12 @@ impl Signature {
     #[must_use]
     pub fn parse_base64(text: &str) -> Option<Self> {
         decode_base64(text).ok()?.try_into().ok().map(Self)
+    }
+
+    /// The 64 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
     }
 
     /// The 64 bytes in base64.
