@@ -1,7 +1,7 @@
 //! The pure heart of OpenExec: what a request is, what may run, what came of it, and how all of that is spelled.
 //!
 //! In scope: strict JSON and its canonical forms, names, request identity, keys, approvals, trust, the registry manifest,
-//! admission, controls, outcomes, legacy receipts, the log's trees and notes. Each file is one of its words.
+//! admission, controls, outcomes, legacy receipts, the log. Each file is one of its words.
 //! Out of scope: keeping (`openexec-ledger`), running (`openexec-sandbox`), serving (`openexec-server`).
 //!
 //! Invariants

@@ -6,7 +6,7 @@
 //! Invariants
 //! - Nothing of a note is true before a signature of it was verified.
 //! - A note prints as the bytes it was parsed from: one spelling of every line.
-//! - A signature by a key that is known verifies, or the note is refused. One by an unknown key is kept and says nothing.
+//! - A signature by a key that is known verifies, or the note is refused. One by an unknown key is kept and ignored.
 
 use std::fmt;
 

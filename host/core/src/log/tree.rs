@@ -256,8 +256,8 @@ pub fn inclusion_path(index: u64, size: u64) -> Result<Vec<Range<u64>>, ProofErr
     Ok(path)
 }
 
-/// The subtrees, as ranges of leaves of the new tree, whose roots prove that it begins with the old one, in the order of
-/// the proof. None where nothing needs proving.
+/// The subtrees, as ranges of leaves of the new tree, whose roots prove that it begins with the old one, in the order
+/// of the proof. None where nothing needs proving.
 ///
 /// # Errors
 /// `ProofError::Range` when the old tree is the larger one.
