@@ -21,9 +21,9 @@ use openexec_core::reservation::{Reservation, Reserved};
 use openexec_core::time::Timestamp;
 use openexec_core::trust::{Trust, TrustFile};
 use openexec_ledger::sqlite::SqliteLedger;
-use openexec_ledger::{Claim, Ledger};
+use openexec_ledger::{Claim, Ledger, Receipts};
 use openexec_sandbox::{ComponentFile, Sandbox, Settings};
-use openexec_tests::facts;
+use openexec_tests::facts::{self, receipt_key, seal};
 
 use crate::approvals::Approver;
 use crate::error::BenchError;
@@ -66,11 +66,12 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
     };
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
     let ledger = SqliteLedger::open(&folder.path().join("bench.db")).map_err(|error| failed(&error))?;
+    ledger.adopt_key(receipt_key().public().clone(), NOW).wait().map_err(|error| failed(&error))?;
     let execute = |i: u64| -> Result<(), BenchError> {
         match ledger.reserve(facts(i)).wait().map_err(|error| failed(&error))? {
             Claim::Fresh(reservation) => {
                 let run = sandbox.run(&reservation, Arc::new(|| false)).map_err(|error| failed(&error))?;
-                ledger.seal(&reservation.seal(run, NOW)).wait().map(drop).map_err(|error| failed(&error))
+                ledger.seal(&seal(&reservation, run, NOW)).wait().map(drop).map_err(|error| failed(&error))
             }
             other => Err(failed(&format!("{other:?}"))),
         }
@@ -115,7 +116,7 @@ fn approved(each: Duration) -> Result<Approved, BenchError> {
         let call = Call { request: &request, audience: &audience, tenant: None, component: None };
         let value = json::read(text.as_bytes()).map_err(|error| failed(&error))?;
         let approval = Approval::parse(value).map_err(|error| failed(&error))?;
-        approval.verify(&trust, call, NOW).map(drop).map_err(|error| failed(&error))
+        approval.verify(&trust, call, NOW).map(drop).map_err(|not| failed(&not.refusal))
     })?;
     let message = envelope.pre_authentication_encoding();
     let signature = envelope.signatures().first().ok_or_else(|| failed(&"no signature"))?.signature;

@@ -15,6 +15,7 @@ mod import;
 mod keys;
 mod ledger_contract;
 mod ledger_faults;
+mod log_math;
 mod migration;
 mod oracles;
 mod predecessor;

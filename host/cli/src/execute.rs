@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use openexec_core::json::{self, Value};
 use openexec_core::names::{Action, Nonce};
 use openexec_core::request::{Payload, Request, Submission};
+use openexec_server::executor::ExecuteError;
 use openexec_server::http::reply::Reply;
 use tokio::runtime;
 use uuid::Uuid;
@@ -30,7 +31,7 @@ pub(crate) fn run(options: &ExecuteOptions) -> Result<ExitCode, Box<dyn Error>> 
     let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
     let reply = Reply::to(match executor.admit(Submission { request, approval }) {
         Ok(admitted) => runtime.block_on(executor.perform(admitted)),
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => Err(ExecuteError::Refused(refusal)),
     });
     logging::say(&String::from_utf8_lossy(reply.body()));
     Ok(if reply.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -126,6 +126,12 @@ impl PublicKey {
         self.id
     }
 
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.key.as_bytes()
+    }
+
     /// The 32 bytes in base64.
     #[must_use]
     pub fn to_base64(&self) -> String {

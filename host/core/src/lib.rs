@@ -1,7 +1,7 @@
 //! The pure heart of OpenExec: what a request is, what may run, what came of it, and how all of that is spelled.
 //!
 //! In scope: strict JSON and its canonical forms, names, request identity, keys, approvals, trust, the registry manifest,
-//! admission, controls, outcomes, receipts. Each file is one of its words.
+//! admission, controls, outcomes, receipts, the log. Each file is one of its words.
 //! Out of scope: keeping (`openexec-ledger`), running (`openexec-sandbox`), serving (`openexec-server`).
 //!
 //! Invariants
@@ -16,6 +16,7 @@ pub mod dsse;
 pub mod json;
 pub mod keys;
 pub mod limits;
+pub mod log;
 pub mod names;
 pub mod outcome;
 pub mod receipt;

@@ -106,3 +106,26 @@ pub const THRESHOLD_MAX: u64 = ENVELOPE_SIGNATURES_MAX as u64;
 // An approval fits into a request several times over, beside the largest payload worth sending.
 const _: () = assert!(ENVELOPE_PAYLOAD_BYTES_MAX * 16 < REQUEST_BYTES_MAX);
 const _: () = assert!(LEGACY_LIFETIME_S_DEFAULT <= APPROVAL_LIFETIME_S_MAX);
+
+/// Most leaves of a log: what a signed 64-bit integer holds, as databases and other tools keep sizes in one.
+pub const LOG_SIZE_MAX: u64 = i64::MAX as u64;
+
+/// Longest name of a log or witness key, and longest origin: cosignatures of later kinds prefix both with one byte.
+pub const KEY_NAME_BYTES_MAX: usize = 255;
+
+/// Most signature lines of a note. C2SP asks for 16 at least; a log has one line, the others are its witnesses'.
+pub const NOTE_SIGNATURES_MAX: usize = 32;
+
+/// Largest note: 16 signatures of the largest kind in sight, 5 KB each, fit in base64.
+pub const NOTE_BYTES_MAX: usize = 128 * 1024;
+
+/// Most hashes of an inclusion proof: one for each level of the largest tree.
+pub const PROOF_HASHES_MAX: usize = 63;
+
+/// Largest inclusion proof in a file: the largest note, and before it its hashes of 45 bytes each and two short lines.
+pub const PROOF_BYTES_MAX: usize = NOTE_BYTES_MAX + 4 * 1024;
+
+const _: () = assert!(NOTE_SIGNATURES_MAX >= 16);
+const _: () = assert!(NOTE_BYTES_MAX >= 16 * 5 * 1024 * 4 / 3);
+const _: () = assert!(LOG_SIZE_MAX.leading_zeros() as usize + PROOF_HASHES_MAX == 64);
+const _: () = assert!(PROOF_HASHES_MAX * 45 + 64 < PROOF_BYTES_MAX - NOTE_BYTES_MAX);

@@ -104,7 +104,7 @@ impl Question {
         let approval = parse_approval(approval)?;
         let (audience, tenant, component) = (&self.audience, self.tenant.as_ref(), self.component);
         let call = Call { request: &request, audience, tenant, component };
-        let approval = approval.verify(&self.trust, call, self.now)?;
+        let approval = approval.verify(&self.trust, call, self.now).map_err(|not| not.refusal)?;
         approval.require_timely(self.now)?;
         Ok((request, approval))
     }
@@ -116,8 +116,8 @@ impl Question {
         if as_json {
             return json!({
                 "ok": true,
-                "format": kept.format.as_str(),
-                "approval_ref": kept.reference.to_string(),
+                "format": kept.facts.format.as_str(),
+                "approval_ref": kept.facts.reference.to_string(),
                 "tenant": approval.tenant().as_str(),
                 "action": request.action.as_str(),
                 "nonce": request.nonce.as_str(),
@@ -131,12 +131,12 @@ impl Question {
         }
         format!(
             "ok: an approval {} of {} for tenant {}, by {}, good until {}\napproval ref {}\nexecution id {exec_id}",
-            kept.format.as_str(),
+            kept.facts.format.as_str(),
             request.action,
             approval.tenant(),
             signers.join(" and "),
             approval.expires_at(),
-            kept.reference,
+            kept.facts.reference,
         )
     }
 }
