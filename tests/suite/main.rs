@@ -17,6 +17,7 @@ mod ledger_contract;
 mod ledger_faults;
 mod migration;
 mod oracles;
+mod page;
 mod predecessor;
 mod quickstart;
 mod registry;
