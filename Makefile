@@ -5,7 +5,7 @@ FUZZ_TARGETS := request envelope artifact trust registry admit
 FUZZ_SECONDS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test handlers lint fuzz fuzz-seeds audit bench ci
+.PHONY: help run build test handlers page lint fuzz fuzz-seeds audit bench ci
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ test: ## Build and run every test
 
 handlers: ## Build the handlers into components and pin their digests in handlers/registry.toml
 	$(CARGO) run --locked --manifest-path handlers/Cargo.toml --package pack -- build
+
+page: ## Build the verifier of the page at /verify: host/page/verify.wasm, from core
+	$(CARGO) run --locked --manifest-path handlers/Cargo.toml --package pack -- page
 
 lint: ## Check formatting, lints, licences and sources of dependencies (cargo-deny is installed if missing)
 	$(CARGO) fmt --all --check

@@ -6,6 +6,7 @@
 //! The harness panics with a reason wherever a test could not go on.
 
 pub mod approvals;
+pub mod browser;
 pub mod client;
 pub mod facts;
 pub mod fixtures;
@@ -14,3 +15,5 @@ pub mod local;
 pub mod node;
 pub mod openssl;
 pub mod python;
+
+mod oracles;

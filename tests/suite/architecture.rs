@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which of our crates a crate may name.
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     ("core", &[]),
+    ("page", &["openexec-core"]),
     ("ledger", &["openexec-core"]),
     ("sandbox", &["openexec-core"]),
     ("server", &["openexec-core", "openexec-ledger", "openexec-sandbox"]),
@@ -121,12 +122,27 @@ fn admission_is_the_only_way_into_the_ledger_and_verification_the_only_way_throu
 #[test]
 fn there_is_no_unsafe_code_and_every_crate_keeps_the_lints() {
     assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
-    for (name, _) in LAYERS {
+    for (name, _) in LAYERS.into_iter().filter(|(name, _)| *name != "page") {
         assert!(read(format!("host/{name}/Cargo.toml")).contains("[lints]\nworkspace = true"), "{name}");
     }
+    // The page's module names its exports, which is an unsafe attribute and has no unsafe code behind it.
+    let (_, lints) = lints_of("Cargo.toml", "[workspace.lints");
+    let (unsafe_code, page_lints) = lints_of("host/page/Cargo.toml", "[lints");
+    assert_eq!((unsafe_code.as_slice(), page_lints), (&["unsafe_code = \"deny\"".to_owned()][..], lints));
     for (path, text) in sources("host") {
         assert!(!text.contains("unsafe {") && !text.contains("unsafe fn"), "{path}");
+        let attributes = text.matches("unsafe(").count();
+        assert_eq!(attributes, text.matches("#[unsafe(no_mangle)]\nextern \"C\" fn ").count(), "{path}");
+        assert!(attributes == 0 || path.ends_with("/page/src/exports.rs"), "{path}");
     }
+}
+
+/// What a manifest says about unsafe code, and its other lints.
+fn lints_of(manifest: &str, table: &str) -> (Vec<String>, Vec<String>) {
+    let text = read(manifest);
+    let lints = text.split_once(&format!("{table}.rust]\n")).expect("a table of lints").1.to_owned();
+    let lines = lints.lines().filter(|line| line.contains(" = ")).map(ToOwned::to_owned);
+    lines.partition(|line| line.starts_with("unsafe_code"))
 }
 
 #[test]

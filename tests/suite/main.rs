@@ -18,6 +18,7 @@ mod ledger_faults;
 mod log_math;
 mod migration;
 mod oracles;
+mod page;
 mod predecessor;
 mod quickstart;
 mod registry;

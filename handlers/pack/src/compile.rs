@@ -1,16 +1,15 @@
-//! Compiling a handler so that its bytes depend on the source, the lock file and the toolchain, and on nothing else.
+//! Compiling to wasm so that the bytes depend on the source, the lock file and the toolchain, and on nothing else.
 //!
 //! In scope: the environment and the arguments of cargo.
 //! Out of scope: which toolchain (`toolchain`), what a component is (`component`).
 //!
 //! Invariants
-//! - No path of this machine gets into a component: every folder that a compiler message could name is renamed.
+//! - No path of this machine gets into what is built: every folder that a compiler message could name is renamed.
 //! - No variable that changes what cargo or rustc do is inherited.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::component::Component;
 use crate::error::Error;
 use crate::files;
 use crate::programs::{clean, succeed};
@@ -19,18 +18,28 @@ use crate::toolchain::{Std, TARGET, Toolchain};
 /// Cargo separates flags by it, so that a path may have spaces.
 const FLAG_SEPARATOR: &str = "\u{1f}";
 
-pub(crate) fn component(
-    handlers: &Path,
+/// A workspace to compile packages of.
+pub(crate) struct Workspace<'a> {
+    pub(crate) folder: &'a Path,
+    /// What the folder is called in the bytes.
+    pub(crate) alias: &'static str,
+    /// The profile of its manifest that makes small and equal bytes.
+    pub(crate) profile: &'static str,
+}
+
+/// The core module that a package gives.
+pub(crate) fn core_module(
+    workspace: &Workspace<'_>,
     toolchain: &Toolchain,
     target: &Path,
     package: &str,
-) -> Result<Component, Error> {
+) -> Result<Vec<u8>, Error> {
     let mut cargo = clean(Command::new(toolchain.cargo()));
-    cargo.current_dir(handlers);
-    cargo.args(["build", "--release", "--locked", "--target", TARGET, "--package", package, "--target-dir"]);
-    cargo.arg(target);
+    cargo.current_dir(workspace.folder);
+    cargo.args(["build", "--profile", workspace.profile, "--locked", "--target", TARGET, "--package", package]);
+    cargo.arg("--target-dir").arg(target);
     cargo.env("RUSTC", toolchain.rustc());
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", renamed_folders(handlers, toolchain, target).join(FLAG_SEPARATOR));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", renamed_folders(workspace, toolchain, target).join(FLAG_SEPARATOR));
     cargo.env("SOURCE_DATE_EPOCH", "0");
     if let Std::FromSource { linker } = toolchain.std() {
         cargo.arg("-Zbuild-std=std,panic_abort");
@@ -38,13 +47,12 @@ pub(crate) fn component(
         cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
     }
     succeed(&mut cargo)?;
-    let core_module = format!("{}.wasm", package.replace('-', "_"));
-    let core_module = files::read(&target.join(TARGET).join("release").join(core_module))?;
-    Component::encode(package, &core_module)
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    files::read(&target.join(TARGET).join(workspace.profile).join(file))
 }
 
 /// The later ones win, so the folders that may contain others come first.
-fn renamed_folders(handlers: &Path, toolchain: &Toolchain, target: &Path) -> Vec<String> {
+fn renamed_folders(workspace: &Workspace<'_>, toolchain: &Toolchain, target: &Path) -> Vec<String> {
     let mut folders = Vec::new();
     if let Some(cargo_home) = cargo_home() {
         // Cargo names the folder of each registry after its address, so a mirror would show in the bytes.
@@ -52,7 +60,7 @@ fn renamed_folders(handlers: &Path, toolchain: &Toolchain, target: &Path) -> Vec
         folders.push((cargo_home, "/cargo".to_owned()));
         folders.extend(registries.map(|folder| (folder, "/crates".to_owned())));
     }
-    folders.push((handlers.to_owned(), "/handlers".to_owned()));
+    folders.push((workspace.folder.to_owned(), workspace.alias.to_owned()));
     folders.push((target.to_owned(), "/target".to_owned()));
     folders.push(toolchain.std_source());
     folders.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect()

@@ -43,7 +43,9 @@ pub(crate) enum Error {
 
     #[error("{package} is not a component: {reason}. Look at its bindings: they must come from wit/handler.wit")]
     NotAComponent { package: String, reason: String },
-    #[error("{package} imports {imports}, and a handler must import nothing. Remove the dependency that asks for it")]
+    #[error("{package} is not a WebAssembly module: {reason}. This is a defect of the toolchain that made it")]
+    NotAModule { package: String, reason: String },
+    #[error("{package} imports {imports}, and it must import nothing. Remove the dependency that asks for it")]
     Imports { package: String, imports: String },
     #[error("{package} does not export {export}. Call the export! macro of its bindings", export = crate::component::EXPORT)]
     NoExport { package: String },

@@ -1,11 +1,12 @@
-//! `pack`: builds the handlers into components and pins them in the registry.
+//! `pack`: builds the handlers into components and pins them in the registry, and the host's page its verifier.
 //!
-//! In scope: the two commands and what they write. Which toolchain is used is decided in `toolchain`, how cargo is run
-//! in `compile`, what a component is in `component`, the registry file in `registry`.
+//! In scope: the commands for the handlers and what they write; those for the page are in `page`. Which toolchain is used
+//! is decided in `toolchain`, how cargo is run in `compile`, what a component is in `component`, the registry file in
+//! `registry`.
 //! Out of scope: running handlers, and the host, which reads the results and trusts only the digests.
 //!
-//! Exit codes: 0 done, or all the same; 1 the components here are not what their source gives; 2 an error; 3 no
-//! toolchain here that could tell.
+//! Exit codes: 0 done, or all the same; 1 what is here is not what its source gives; 2 an error; 3 no toolchain here that
+//! could tell.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,7 @@ mod compile;
 mod component;
 mod error;
 mod files;
+mod page;
 mod programs;
 mod registry;
 mod toolchain;
@@ -22,11 +24,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::compile::Workspace;
+use crate::component::Component;
 use crate::error::Error;
 use crate::registry::Registry;
 use crate::toolchain::Toolchain;
 
-/// Builds the handlers into components and pins them in registry.toml.
+/// Builds what is committed as WebAssembly: the handlers, pinned in registry.toml, and the verifier of the host's page.
 #[derive(Parser)]
 struct Arguments {
     /// The folder of the handlers; cargo run knows it
@@ -42,6 +46,12 @@ enum Task {
     Build,
     /// Build them again somewhere else and compare; changes and installs nothing
     Check,
+    /// Build the verifier of the host's page, write it and the toolchain that built it
+    Page {
+        /// Build it again somewhere else and compare instead; changes and installs nothing
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 const DIFFERENT: u8 = 1;
@@ -63,6 +73,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     match arguments.command {
         Task::Build => build(&handlers),
         Task::Check => check(&handlers),
+        Task::Page { check: false } => page::build(&handlers),
+        Task::Page { check: true } => page::check(&handlers),
     }
 }
 
@@ -73,7 +85,7 @@ fn build(handlers: &Path) -> Result<ExitCode, Error> {
     // A folder of its own, so that two versions of cargo do not rebuild each other's work.
     let target = handlers.join("target").join("components");
     for pin in registry.pins()? {
-        let component = compile::component(handlers, &toolchain, &target, &pin.crate_name)?;
+        let component = component(handlers, &toolchain, &target, &pin.crate_name)?;
         let digest = component.digest();
         component.write(&handlers.join(&pin.component))?;
         registry.set_digest(&pin.action, &digest)?;
@@ -95,7 +107,7 @@ fn check(handlers: &Path) -> Result<ExitCode, Error> {
     let target = files::temporary_folder()?;
     let mut code = ExitCode::SUCCESS;
     for pin in registry.pins()? {
-        let component = compile::component(handlers, &toolchain, target.path(), &pin.crate_name)?;
+        let component = component(handlers, &toolchain, target.path(), &pin.crate_name)?;
         let built = component.digest();
         let on_disk = component::digest(&files::read(&handlers.join(&pin.component))?);
         let same = built == pin.sha256 && built == on_disk;
@@ -109,13 +121,18 @@ fn check(handlers: &Path) -> Result<ExitCode, Error> {
     Ok(code)
 }
 
-/// The installed toolchain that made the components. Other ones give other bytes, which would tell nothing.
+fn component(handlers: &Path, toolchain: &Toolchain, target: &Path, package: &str) -> Result<Component, Error> {
+    let workspace = Workspace { folder: handlers, alias: "/handlers", profile: "release" };
+    Component::encode(package, &compile::core_module(&workspace, toolchain, target, package)?)
+}
+
+/// The installed toolchain that made what is here. Other ones give other bytes, which would tell nothing.
 fn matching(installed: Vec<Toolchain>, recorded: &str) -> Option<Toolchain> {
     let here: Vec<_> = installed.iter().map(|toolchain| toolchain.record().to_owned()).collect();
     let found = installed.into_iter().find(|toolchain| toolchain.record() == recorded);
     if found.is_none() {
         let here = if here.is_empty() { "none for wasm\n".to_owned() } else { here.join("\nand\n") };
-        println!("pack: NOT CHECKED: the toolchain that built the components is not here. It is\n\n{recorded}");
+        println!("pack: NOT CHECKED: the toolchain that built what is committed is not here. It is\n\n{recorded}");
         println!("and here is\n\n{here}\nInstall that one and check again, or build, to pin what this one makes.");
     }
     found

@@ -5,6 +5,7 @@
 
 mod body;
 mod observe;
+mod page;
 mod problem;
 pub mod reply;
 mod routes;
@@ -108,6 +109,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .route("/health", get(routes::health))
         .route("/ready", get(routes::ready))
         .route("/version", get(routes::version))
+        .route("/verify", get(page::page))
         .route("/execute", post(routes::execute))
         .route("/receipts/verify", post(routes::verify_receipt))
         .fallback(async || Problem::NotFound)

@@ -35,7 +35,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
@@ -52,7 +52,7 @@ fn request_id(request: &Request) -> HeaderValue {
 
 /// Paths that are not routes are the client's text and stay out of the log.
 fn known_path(path: &str) -> &'static str {
-    ["/", "/health", "/ready", "/version", "/execute", "/receipts/verify"]
+    ["/", "/health", "/ready", "/version", "/verify", "/execute", "/receipts/verify"]
         .into_iter()
         .find(|route| *route == path)
         .unwrap_or("(unknown)")
