@@ -1,5 +1,6 @@
 //! Reservations as a host makes them of a request body, for tests that talk to a ledger or a sandbox directly.
 
+use openexec_core::approval::{ApprovalFacts, ApprovalUse, Format};
 use openexec_core::digest::Digest;
 use openexec_core::names::{Audience, Tenant};
 use openexec_core::outcome::Run;
@@ -30,6 +31,16 @@ pub fn reserved(tenant: &str, body: &[u8], component: Digest, limits: Limits, re
         approval: None,
         reserved_at: Timestamp::from_unix_ms(reserved_at_ms),
     }
+}
+
+/// What a host keeps of an approval with this identity and text, signed by somebody.
+#[must_use]
+pub fn approval_use(format: Format, reference: Digest, text: &str) -> ApprovalUse {
+    let signers = vec![receipt_key().public().id()];
+    let trust = Some(Digest::of(b"trust file"));
+    let facts =
+        ApprovalFacts { format, reference, signers, trust, policy_bundle: None, preview: None, decision: None };
+    ApprovalUse { facts, text: text.into() }
 }
 
 /// The receipt key of tests that need one and no file.

@@ -87,7 +87,7 @@ fn every_envelope_of_another_implementation_gets_the_answer_it_expects() {
         }
         if let Some(reference) = &vector.reference {
             let kept = answer.as_ref().unwrap_or_else(|refusal| panic!("{}: {refusal}", vector.name)).kept();
-            assert_eq!(&kept.reference.to_string(), reference, "{}", vector.name);
+            assert_eq!(&kept.facts.reference.to_string(), reference, "{}", vector.name);
             n_references += 1;
         }
         assert_expected(&vector, answer.map(drop).map_err(|refusal| refusal.code().to_owned()));
@@ -319,10 +319,10 @@ fn signatures_in_another_order_or_twice_are_the_same_approval() {
     for keys in orders {
         let again = admit(&trust, &request, &sign_v2(&spelled, keys), at(NOW)).unwrap();
         assert_eq!(again.signers(), first.signers());
-        assert_eq!(again.kept().reference, first.kept().reference);
+        assert_eq!(again.kept().facts.reference, first.kept().facts.reference);
     }
     let fewer = admit(&trust, &request, &sign_v2(&spelled, &[&bob, &alice]), at(NOW)).unwrap();
-    assert_eq!(fewer.kept().reference, first.kept().reference, "other signatures make no second use");
+    assert_eq!(fewer.kept().facts.reference, first.kept().facts.reference, "other signatures make no second use");
     let twice = sign_v2(&spelled, &[&alice, &alice]);
     assert_eq!(word(verify(&trust, &request, &twice, at(NOW))), "approval-quorum");
 }
@@ -337,9 +337,9 @@ fn what_a_ledger_keeps_of_an_approval_verifies_again() {
             let kept = verified.kept();
             let text = json::read(kept.text.as_bytes()).unwrap();
             let again = Approval::parse(text.clone()).unwrap();
-            assert_eq!((again.reference(), again.format()), (kept.reference, kept.format));
+            assert_eq!((again.reference(), again.format()), (kept.facts.reference, kept.facts.format));
             assert_eq!(verify_value(&trust, &request, text, at(NOW)), Ok(verified.clone()));
-            kept.format
+            kept.facts.format
         })
         .collect();
     assert_eq!(formats, [Format::V1, Format::V2]);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 
-use openexec_core::approval::{ApprovalUse, Format};
+use openexec_core::approval::Format;
 use openexec_core::control::{Control, Stop, Target};
 use openexec_core::digest::Digest;
 use openexec_core::names::{Action, Note, Tenant};
@@ -17,15 +17,15 @@ use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 use openexec_ledger::memory::MemoryLedger;
 use openexec_ledger::sqlite::SqliteLedger;
-use openexec_ledger::{Claim, Ledger, LedgerError, SealAnswer, Stats};
-use openexec_tests::facts;
+use openexec_ledger::{Claim, Ledger, LedgerError, Receipts, SealAnswer, Stats};
+use openexec_tests::facts::{self, approval_use, receipt_key, seal};
 use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
 #[test]
 fn the_memory_ledger_keeps_the_contract() {
-    ledger_contract(|| Box::new(MemoryLedger::default()));
+    ledger_contract(|| Box::new(memory()));
 }
 
 #[test]
@@ -34,8 +34,22 @@ fn the_sqlite_ledger_keeps_the_contract() {
     let n_opened = Cell::new(0);
     ledger_contract(|| {
         n_opened.set(n_opened.get() + 1);
-        Box::new(SqliteLedger::open(&folder.path().join(format!("{}.db", n_opened.get()))).unwrap())
+        Box::new(sqlite(&folder.path().join(format!("{}.db", n_opened.get()))))
     });
+}
+
+/// A ledger that knows the key that `seal` signs with.
+fn memory() -> MemoryLedger {
+    let ledger = MemoryLedger::default();
+    ledger.adopt_key(receipt_key().public().clone(), at(0)).wait().unwrap();
+    ledger
+}
+
+/// As `memory`.
+fn sqlite(path: &Path) -> SqliteLedger {
+    let ledger = SqliteLedger::open(path).unwrap();
+    ledger.adopt_key(receipt_key().public().clone(), at(0)).wait().unwrap();
+    ledger
 }
 
 /// `open` gives a new, empty ledger.
@@ -174,8 +188,9 @@ fn erasing_leaves_a_tombstone_of_every_outcome(ledger: &dyn Ledger) {
             exec_id: sealed.exec_id,
             action: sealed.action,
             status: sealed.outcome.status(),
-            fault: if let Outcome::Faulted(fault) = sealed.outcome { Some(fault) } else { None },
+            fault: sealed.outcome.fault(),
             receipt: sealed.receipt,
+            signed: sealed.seal.map(|seal| seal.signed),
         };
         assert_eq!(ledger.reserve(reserve(i)).wait().unwrap(), Claim::Erased(tombstone));
     }
@@ -284,11 +299,11 @@ fn erasing_does_not_free_an_approval(ledger: &dyn Ledger) {
 
 fn a_reservation_keeps_the_approval_that_permitted_it(ledger: &dyn Ledger) {
     let of_v1 = Reserved {
-        approval: Some(ApprovalUse {
-            format: Format::V1,
-            reference: Digest::of(b"an artifact"),
-            text: r#"{"approval_id":"\u0000 é 😀 '"}"#.into(),
-        }),
+        approval: Some(approval_use(
+            Format::V1,
+            Digest::of(b"an artifact"),
+            r#"{"approval_id":"\u0000 é 😀 '"}"#,
+        )),
         ..facts("acme", "of v1", 1, 1_000)
     };
     let reserved = [of_v1, approved(facts("acme", "of v2", 1, 1_001), "a"), facts("acme", "of nobody", 1, 1_002)];
@@ -385,7 +400,7 @@ fn nothing_that_is_stopped_is_sealed_but_as_interrupted(ledger: &dyn Ledger) {
                 assert_eq!(ledger.receipt(sealed.exec_id).unwrap(), None);
                 assert_eq!(ledger.unsealed().unwrap().len(), 1, "it stays reserved");
             }
-            let interrupted = sealed.interrupted();
+            let interrupted = seal(&reservation, run(Outcome::Interrupted), at(1_002));
             assert_eq!(ledger.seal(&interrupted).wait().unwrap(), SealAnswer::Kept);
             let of_other = Reservation::made_durable(facts("other", &format!("{i} {j}"), 1, 1_000));
             if matches!(target, Target::Tenant(_)) {
@@ -459,7 +474,7 @@ fn stop_everything(ledger: &dyn Ledger) -> Vec<Control> {
 #[test]
 fn uses_of_approvals_and_controls_survive_reopening_a_sqlite_ledger() {
     let folder = TempDir::new().unwrap();
-    let open = || SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let open = || sqlite(&folder.path().join("ledger.db"));
     let ledger = open();
     keep(&ledger, approved(facts("acme", "sealed", 1, 1_000), "a"), succeeded());
     ledger.erase(at(9_999), 1).wait().unwrap();
@@ -522,7 +537,7 @@ fn erasing_takes_the_text_of_an_approval_out_of_the_file() {
 #[test]
 fn everything_survives_reopening_a_sqlite_ledger() {
     let folder = TempDir::new().unwrap();
-    let open = || SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let open = || sqlite(&folder.path().join("ledger.db"));
     let reserve = |i: usize| facts("demo", &format!("n{i}"), 1, 1_000 + i as u64);
     let unsealed = facts("demo", "unsealed", 1, 5_000);
     let outcomes = every_outcome();
@@ -590,7 +605,7 @@ fn claim_numbered(ledger: &SqliteLedger, i: u64) -> Claim {
 #[test]
 fn the_sqlite_ledger_keeps_no_seal_without_a_reservation_and_none_twice() {
     let folder = TempDir::new().unwrap();
-    let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let ledger = sqlite(&folder.path().join("ledger.db"));
     let stray = seal(&Reservation::made_durable(facts("demo", "stray", 1, 1_000)), run(succeeded()), at(1_001));
     assert!(matches!(ledger.seal(&stray).wait(), Err(LedgerError::Broken(_))));
     assert_eq!(ledger.receipt(stray.exec_id).unwrap(), None);
@@ -603,7 +618,7 @@ fn the_sqlite_ledger_keeps_no_seal_without_a_reservation_and_none_twice() {
 #[test]
 fn a_seal_that_is_refused_takes_no_other_write_down_with_it() {
     let folder = TempDir::new().unwrap();
-    let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let ledger = sqlite(&folder.path().join("ledger.db"));
     let n_callers = 64;
     let start = Barrier::new(n_callers);
     thread::scope(|scope| {
@@ -628,13 +643,13 @@ fn a_seal_that_is_refused_takes_no_other_write_down_with_it() {
 #[should_panic(expected = "sealed without a reservation")]
 fn the_memory_ledger_fails_a_test_that_seals_without_a_reservation() {
     let stray = seal(&Reservation::made_durable(facts("demo", "stray", 1, 1_000)), run(succeeded()), at(1_001));
-    drop(MemoryLedger::default().seal(&stray));
+    drop(memory().seal(&stray));
 }
 
 #[test]
 #[should_panic(expected = "sealed twice")]
 fn the_memory_ledger_fails_a_test_that_seals_twice() {
-    let ledger = MemoryLedger::default();
+    let ledger = memory();
     let sealed = keep(&ledger, facts("demo", "n", 1, 1_000), succeeded());
     let _ = ledger.seal(&sealed).wait();
 }
@@ -707,7 +722,7 @@ proptest! {
     fn both_ledgers_answer_every_sequence_of_calls_alike(operations in prop::collection::vec(operation(), 1..50)) {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("ledger.db");
-        let memory = MemoryLedger::default();
+        let memory = memory();
         let mut sqlite = Some(SqliteLedger::open(&path).unwrap());
         let mut held: BTreeMap<ExecId, Reserved> = BTreeMap::new();
         for (now, operation) in (1_000..).zip(operations) {
@@ -816,9 +831,8 @@ fn facts(tenant: &str, nonce: &str, payload: u64, reserved_at: u64) -> Reserved 
 
 /// The same facts, permitted by the approval with this name.
 fn approved(facts: Reserved, approval: &str) -> Reserved {
-    let reference = Digest::of(approval.as_bytes());
-    let text = json!({"payload": approval, "signatures": []}).to_string().into();
-    Reserved { approval: Some(ApprovalUse { format: Format::V1, reference, text }), ..facts }
+    let text = json!({"payload": approval, "signatures": []}).to_string();
+    Reserved { approval: Some(approval_use(Format::V1, Digest::of(approval.as_bytes()), &text)), ..facts }
 }
 
 /// Reserves, whatever was there, and seals with this outcome.
@@ -869,7 +883,7 @@ fn at(unix_ms: u64) -> Timestamp {
 #[test]
 fn a_row_from_the_future_does_not_keep_old_ones_from_being_erased() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let ledger = sqlite(&folder.path().join("ledger.db"));
     for (nonce, reserved_at) in [("old", 1_000), ("future", 9_000_000), ("old too", 1_001)] {
         let reserved = facts("demo", nonce, 1, reserved_at);
         let Claim::Fresh(reservation) = ledger.reserve(reserved).wait().unwrap() else { panic!("the nonce was free") };

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use openexec_core::approval::{ApprovalUse, Format};
+use openexec_core::approval::Format;
 use openexec_core::control::{Stop, Target};
 use openexec_core::digest::Digest;
 use openexec_core::outcome::{Effect, JsonText, Outcome, Resources, Run};
@@ -12,7 +12,7 @@ use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::time::Timestamp;
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_ledger::{Claim, Ledger, Stats};
-use openexec_tests::facts;
+use openexec_tests::facts::{self, approval_use, seal};
 use openexec_tests::host::Setup;
 use rusqlite::{Connection, named_params};
 use tempfile::TempDir;
@@ -73,15 +73,14 @@ fn facts(nonce: &str) -> Reserved {
 }
 
 fn approved(facts: Reserved) -> Reserved {
-    let reference = Digest::of(b"approval");
-    Reserved { approval: Some(ApprovalUse { format: Format::V1, reference, text: "{}".into() }), ..facts }
+    Reserved { approval: Some(approval_use(Format::V1, Digest::of(b"approval"), "{}")), ..facts }
 }
 
 fn sealed() -> Sealed {
     let effect = Effect { kind: "order".to_owned(), body: JsonText::kept("{}".to_owned()) };
     let outcome = Outcome::Succeeded { result: JsonText::kept(r#"{"ok":true}"#.to_owned()), effects: vec![effect] };
     let run = Run { outcome, resources: Resources { fuel: 7, memory_bytes: 8 } };
-    seal(&Reservation::made_durable(facts("sealed")), run, at(1_001))
+    Sealed { seal: None, ..seal(&Reservation::made_durable(facts("sealed")), run, at(1_001)) }
 }
 
 /// Writes a ledger of version 1 with one execution that was sealed and one that was not.
