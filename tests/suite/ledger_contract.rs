@@ -500,7 +500,7 @@ fn uses_of_approvals_and_controls_survive_reopening_a_sqlite_ledger() {
 fn a_stop_by_another_process_holds_from_its_commit_on() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
-    let host = SqliteLedger::open(&path).unwrap();
+    let host = sqlite(&path);
     let Claim::Fresh(running) = host.reserve(facts("acme", "running", 1, 1_000)).wait().unwrap() else { panic!() };
     let operator = SqliteLedger::open_for_maintenance(&path).unwrap();
     for (i, (target, stop)) in targets().into_iter().enumerate() {
@@ -521,7 +521,7 @@ fn a_stop_by_another_process_holds_from_its_commit_on() {
 fn erasing_takes_the_text_of_an_approval_out_of_the_file() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
-    let ledger = SqliteLedger::open(&path).unwrap();
+    let ledger = sqlite(&path);
     keep(&ledger, approved(facts("acme", "n", 1, 1_000), "marker-of-the-text"), succeeded());
     ledger.scrub().unwrap();
     let holds = || {
@@ -723,7 +723,7 @@ proptest! {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("ledger.db");
         let memory = memory();
-        let mut sqlite = Some(SqliteLedger::open(&path).unwrap());
+        let mut sqlite = Some(sqlite(&path));
         let mut held: BTreeMap<ExecId, Reserved> = BTreeMap::new();
         for (now, operation) in (1_000..).zip(operations) {
             sqlite = perform(operation, now, &memory, sqlite, &path, &mut held)?;

@@ -158,7 +158,7 @@ fn a_migrated_ledger_is_made_like_a_new_one() {
     drop(SqliteLedger::open(&old).unwrap());
     drop(SqliteLedger::open(&new).unwrap());
     let (version, tables) = schema(&new);
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
     assert!(tables.iter().any(|(name, _)| name == "control") && tables.len() >= 5, "{tables:?}");
     assert_eq!(schema(&old), (version, tables));
 }
@@ -182,7 +182,7 @@ fn maintenance_on_a_ledger_of_version_1_says_what_to_do_and_changes_nothing() {
     write_version_1(&setup.ledger());
     let bytes = fs::read(setup.ledger()).unwrap();
     let refusal = SqliteLedger::open_for_maintenance(&setup.ledger()).map(|_| ()).unwrap_err().to_string();
-    for part in ["openexec.db", "schema version 1", "reads version 2", "start `openexec serve` on it once"] {
+    for part in ["openexec.db", "schema version 1", "reads version 3", "start `openexec serve` on it once"] {
         assert!(refusal.contains(part), "'{part}' is not in: {refusal}");
     }
     let refused = setup.run(&["ledger", "stats"]);
@@ -196,14 +196,14 @@ fn a_ledger_of_a_version_that_is_not_known_is_refused_and_left_as_it_is() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     write_version_1(&path);
-    for version in [0, 3, -1, i64::from(i32::MAX)] {
+    for version in [0, 4, -1, i64::from(i32::MAX)] {
         let ledger = Connection::open(&path).unwrap();
         ledger.pragma_update(None, "user_version", version).unwrap();
         ledger.close().unwrap();
         let before = schema(&path);
         for opened in [SqliteLedger::open(&path), SqliteLedger::open_for_maintenance(&path)] {
             let refusal = opened.map(|_| ()).unwrap_err().to_string();
-            assert!(refusal.contains(&format!("schema version {version}, this openexec reads version 2")), "{refusal}");
+            assert!(refusal.contains(&format!("schema version {version}, this openexec reads version 3")), "{refusal}");
         }
         assert_eq!(schema(&path), before);
     }
