@@ -5,7 +5,7 @@
 //!
 //! Invariants
 //! - A `Reservation` exists only after its row is durable: ledgers make them, nobody else (a test greps for it).
-//! - The sandbox runs a `Reservation` and nothing else, so no handler runs without one.
+//! - The sandbox runs a `Reservation`, so nothing that a handler did is kept without one; a `Rerun` is run to be compared.
 //! - A reservation holds everything a run depends on, so a run that is repeated after a crash is the same run.
 
 use std::sync::Arc;
@@ -75,6 +75,26 @@ impl Reservation {
     #[must_use]
     pub fn is_repeated(&self) -> bool {
         self.is_repeated
+    }
+}
+
+/// Facts of an execution that is over. Its run is repeated to be compared, and what comes of it is kept nowhere.
+///
+/// Anybody may make one: it is no permission to act, and nothing that a handler answers to it leaves the comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rerun(Reserved);
+
+impl Rerun {
+    /// Of an execution that ended.
+    #[must_use]
+    pub fn of(ended: Reserved) -> Self {
+        Self(ended)
+    }
+
+    /// The facts.
+    #[must_use]
+    pub fn facts(&self) -> &Reserved {
+        &self.0
     }
 }
 

@@ -8,7 +8,7 @@
 //! - A component is compiled and linked before the first run; none is loaded after `Sandbox::start`.
 //! - A run gets a fresh store and a fresh instance, and both are dropped before the answer is used.
 //! - The linker is empty: a component that imports anything is refused at start.
-//! - `run` takes a `Reservation`. There is no other way to call a handler.
+//! - `run` takes a `Reservation`, `rerun` an execution that is over. There is no other way to call a handler.
 
 mod component;
 mod engine;
@@ -23,7 +23,7 @@ use openexec_core::digest::Digest;
 use openexec_core::limits::MEMORY_BYTES_DEFAULT;
 use openexec_core::names::Action;
 use openexec_core::outcome::{Outcome, Resources, Run};
-use openexec_core::reservation::Reservation;
+use openexec_core::reservation::{Rerun, Reservation, Reserved};
 use wasmtime::Engine;
 
 pub use component::ComponentFile;
@@ -178,7 +178,19 @@ impl Sandbox {
     /// # Errors
     /// `SandboxError` when the host could not run it; the reservation stays as it is.
     pub fn run(&self, reservation: &Reservation, is_stopped: IsStopped) -> Result<Run, SandboxError> {
-        match self.attempt(reservation, is_stopped, Patience::Full)? {
+        self.run_to_the_end(reservation.facts(), is_stopped)
+    }
+
+    /// Runs an execution that is over once more, for whoever compares what comes of it. As `run`, and nobody stops it.
+    ///
+    /// # Errors
+    /// `SandboxError` when the host could not run it.
+    pub fn rerun(&self, rerun: &Rerun) -> Result<Run, SandboxError> {
+        self.run_to_the_end(rerun.facts(), Arc::new(|| false))
+    }
+
+    fn run_to_the_end(&self, facts: &Reserved, is_stopped: IsStopped) -> Result<Run, SandboxError> {
+        match self.attempt(facts, is_stopped, Patience::Full)? {
             Attempt::Ended(run) => Ok(run),
             Attempt::NotBrief => Err(SandboxError("a run was given up that had all the time there is".to_owned())),
         }
@@ -194,19 +206,13 @@ impl Sandbox {
         if !self.handlers.get(&reservation.facts().action).is_some_and(LinkedHandler::is_brief) {
             return Ok(None);
         }
-        match self.attempt(reservation, is_stopped, Patience::Brief)? {
+        match self.attempt(reservation.facts(), is_stopped, Patience::Brief)? {
             Attempt::Ended(run) => Ok(Some(run)),
             Attempt::NotBrief => Ok(None),
         }
     }
 
-    fn attempt(
-        &self,
-        reservation: &Reservation,
-        is_stopped: IsStopped,
-        patience: Patience,
-    ) -> Result<Attempt, SandboxError> {
-        let facts = reservation.facts();
+    fn attempt(&self, facts: &Reserved, is_stopped: IsStopped, patience: Patience) -> Result<Attempt, SandboxError> {
         match self.handlers.get(&facts.action) {
             Some(_) if is_stopped() => Ok(Attempt::Ended(INTERRUPTED)),
             Some(handler) if handler.is_pinned_as(facts.component, &facts.limits) => {
