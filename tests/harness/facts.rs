@@ -38,8 +38,7 @@ pub fn reserved(tenant: &str, body: &[u8], component: Digest, limits: Limits, re
 pub fn approval_use(format: Format, reference: Digest, text: &str) -> ApprovalUse {
     let signers = vec![receipt_key().public().id()];
     let trust = Some(Digest::of(b"trust file"));
-    let facts =
-        ApprovalFacts { format, reference, signers, trust, policy_bundle: None, preview: None, decision: None };
+    let facts = ApprovalFacts { format, reference, signers, trust, policy_bundle: None, preview: None, decision: None };
     ApprovalUse { facts, text: text.into() }
 }
 

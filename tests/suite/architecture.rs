@@ -97,10 +97,10 @@ fn only_ledgers_make_reservations() {
 
 /// Files whose code signs, each one kind of statement. Everything else of the host has no private key in its hands.
 const SIGNERS: [&str; 4] = [
-    "/core/src/receipt/mod.rs",   // receipts, of statements that it has written itself
-    "/core/src/log/",             // checkpoints and cosignatures
-    "/cli/src/approval/sign.rs",  // approvals, after showing them to somebody
-    "/cli/src/keys.rs",           // the self-test at the start
+    "/core/src/receipt/mod.rs",  // receipts, of statements that it has written itself
+    "/core/src/log/",            // checkpoints and cosignatures
+    "/cli/src/approval/sign.rs", // approvals, after showing them to somebody
+    "/cli/src/keys.rs",          // the self-test at the start
 ];
 
 #[test]
@@ -111,7 +111,8 @@ fn the_host_has_no_code_that_signs_an_approval() {
         let may_sign = SIGNERS.iter().any(|signer| path.contains(signer)) || path.ends_with("/core/src/signing.rs");
         let signs = text.contains("SecretKey") && text.contains(".sign(");
         assert!(!signs || may_sign, "{path} signs");
-        let names_approvals = text.contains("approval::v2::PAYLOAD_TYPE") || text.contains("v2::{Body, Decision, PAYLOAD_TYPE");
+        let names_approvals =
+            text.contains("approval::v2::PAYLOAD_TYPE") || text.contains("v2::{Body, Decision, PAYLOAD_TYPE");
         assert!(!names_approvals || !signs || path.contains("/cli/src/approval/"), "{path} could sign an approval");
     }
 }

@@ -299,11 +299,7 @@ fn erasing_does_not_free_an_approval(ledger: &dyn Ledger) {
 
 fn a_reservation_keeps_the_approval_that_permitted_it(ledger: &dyn Ledger) {
     let of_v1 = Reserved {
-        approval: Some(approval_use(
-            Format::V1,
-            Digest::of(b"an artifact"),
-            r#"{"approval_id":"\u0000 é 😀 '"}"#,
-        )),
+        approval: Some(approval_use(Format::V1, Digest::of(b"an artifact"), r#"{"approval_id":"\u0000 é 😀 '"}"#)),
         ..facts("acme", "of v1", 1, 1_000)
     };
     let reserved = [of_v1, approved(facts("acme", "of v2", 1, 1_001), "a"), facts("acme", "of nobody", 1, 1_002)];

@@ -16,6 +16,7 @@ use openexec_sandbox::{Sandbox, Settings};
 use openexec_server::clock::{Clock, SystemClock};
 use openexec_server::executor::{self, Executor};
 use openexec_server::http::{self, Build, Edge};
+use openexec_server::self_audit::SelfAudit;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -31,6 +32,9 @@ const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 /// How long a stop waits for an erasure that is under way. Its steps are commits of their own, so none is lost.
 const ERASURE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Runs of the self-audit at once, besides those of callers.
+const AUDIT_SLOTS: u32 = 1;
+
 /// Threads for look-ups and erasure besides those for runs.
 const SPARE_THREADS: u32 = 4;
 
@@ -38,7 +42,9 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     logging::start(&options.host.log)?;
     config::require_safe_listener(&options)?;
     raise_file_limit();
-    let executor = Arc::new(build(&options.host, options.concurrency)?);
+    let mut executor = build(&options.host, options.concurrency)?;
+    executor.self_audit = SelfAudit::start(options.audit_one_in, executor.sandbox.clone())?;
+    let executor = Arc::new(executor);
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads((options.concurrency + SPARE_THREADS) as usize)
@@ -65,7 +71,7 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box
         tracing::info!(n_executions = ledger.n_imported(), "imported the executions of openexec 0.1.10");
     }
     let receipt_key = keys::receipt_key(&options.keys, &path.0, &ledger, &admission.mode)?;
-    let sandbox = Sandbox::start(source.components, Settings { n_slots })?;
+    let sandbox = Sandbox::start(source.components, Settings { n_slots: n_slots + AUDIT_SLOTS })?;
     tracing::info!(
         n_slots,
         memory_reset = if Sandbox::resets_by_page_map() { "by page map: no swap" } else { "by unmapping: swap is on" },

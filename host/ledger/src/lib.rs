@@ -5,6 +5,7 @@
 //!
 //! The state machine: `(none) → reserved → succeeded | failed | faulted | interrupted`. Nothing leaves a final state.
 
+pub mod examined;
 pub mod memory;
 mod pending;
 pub mod receipts;

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::controls::KnownControls;
+use crate::self_audit::SelfAudit;
 
 /// Executes requests. Everything it depends on is handed in and sealed.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Executor {
     pub clock: Arc<dyn Clock>,
     /// Signs.
     pub sealer: Sealer,
+    /// Checks samples of what was done.
+    pub self_audit: SelfAudit,
     /// What the operator has stopped.
     pub controls: KnownControls,
     /// One permit a slot of the sandbox.
@@ -104,13 +107,14 @@ impl Executor {
         let sandbox = sandbox.into();
         let is_new = ledger.adopt_key(key.public().clone(), clock.now()).wait()?;
         tracing::info!(key_id = %key.public().id(), is_new, "receipts are signed");
-        let engine =
-            EngineFacts { version: Sandbox::engine_version().to_owned(), digest: Sandbox::engine_digest() };
+        let engine = EngineFacts { version: Sandbox::engine_version().to_owned(), digest: Sandbox::engine_digest() };
         let sealer = Sealer { key, registry: admission.registry.digest(), engine };
-        let slots = Semaphore::new(sandbox.n_slots() as usize);
+        // One slot is the self-audit's.
+        let slots = Semaphore::new(sandbox.n_slots().saturating_sub(1).max(1) as usize);
         let cores = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let controls = KnownControls::read(&*ledger)?;
-        Ok(Self { admission, ledger, sandbox, clock, sealer, controls, slots, cores })
+        let self_audit = SelfAudit::off();
+        Ok(Self { admission, ledger, sandbox, clock, sealer, self_audit, controls, slots, cores })
     }
 
     /// Decides whether what was submitted may run. Asks no ledger.
@@ -140,9 +144,7 @@ impl Executor {
         let claim = match admitted.require_timely(now) {
             Ok(()) => self.ledger.reserve(admitted.reserve_at(now)).await?,
             // An approval whose time is over still gets the answer that it paid for, and nothing else.
-            Err(refusal) => {
-                self.ledger.recall(admitted.reserve_at(now)).await?.ok_or_else(|| refuse(refusal))?
-            }
+            Err(refusal) => self.ledger.recall(admitted.reserve_at(now)).await?.ok_or_else(|| refuse(refusal))?,
         };
         match claim {
             Claim::Fresh(reservation) | Claim::Unsealed(reservation) => {
@@ -169,6 +171,10 @@ impl Executor {
             sealed = self.sealer.seal(&reservation, stopped, self.clock.now(), blinding);
             self.ledger.seal(&sealed).await?;
         }
+        self.self_audit.offer(reservation.facts(), &sealed.outcome, || Run {
+            outcome: sealed.outcome.clone(),
+            resources: sealed.resources,
+        });
         // The seal is durable. A crash from here on loses only the answer; a retry reads the same one.
         Ok(sealed)
     }

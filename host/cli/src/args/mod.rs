@@ -190,6 +190,9 @@ pub(crate) struct ServeOptions {
     /// How long a shutdown waits for calls in flight, in ms.
     #[arg(long, env = "OPENEXEC_SHUTDOWN_GRACE_MS", value_name = "MS", default_value = "30000", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub(crate) shutdown_grace_ms: u64,
+    /// Run one in so many executions once more, in the background, and compare; 0 for none. A difference is an alarm.
+    #[arg(long, env = "OPENEXEC_AUDIT_ONE_IN", value_name = "N", default_value = "1000")]
+    pub(crate) audit_one_in: u64,
     /// After how many days payloads, results and effects are erased, or `forever`. Nonces and receipts always stay.
     #[arg(long, env = "OPENEXEC_RETENTION_DAYS", value_name = "DAYS", default_value = "30")]
     pub(crate) retention_days: Retention,

@@ -9,6 +9,7 @@
 //! - One thread writes. Whatever is waiting goes into one transaction, reservations and seals mixed.
 //! - One host at a time: a second one on the same file is refused at start.
 
+mod audit;
 mod controls;
 mod group_commit;
 mod import;
@@ -30,6 +31,7 @@ use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
+use crate::examined::{Examined, KeptExecution};
 use crate::receipts::{KeptKey, Logged};
 use crate::{Claim, Ledger, LedgerError, Pending, Receipts, SealAnswer, Stats};
 use group_commit::Writer;
@@ -177,6 +179,30 @@ impl SqliteLedger {
     #[must_use]
     pub fn n_imported(&self) -> u64 {
         self.n_imported
+    }
+
+    /// For an audit: up to `n_max` receipts from index `from` on, as they are kept.
+    ///
+    /// # Errors
+    /// `LedgerError` when they could not be read at all.
+    pub fn examine(&self, from: u64, n_max: u32) -> Result<Vec<Examined>, LedgerError> {
+        self.read(|connection| audit::receipts_from(connection, from, n_max))
+    }
+
+    /// For an audit: an execution, as it is kept.
+    ///
+    /// # Errors
+    /// `LedgerError` when it could not be read, or is nothing that this host writes.
+    pub fn examine_execution(&self, exec_id: ExecId) -> Result<Option<KeptExecution>, LedgerError> {
+        self.read(|connection| audit::execution(connection, exec_id))
+    }
+
+    /// For an audit: executions that were sealed from `since` on and have no receipt.
+    ///
+    /// # Errors
+    /// `LedgerError` when they could not be read.
+    pub fn unsigned(&self, since: Timestamp) -> Result<Vec<ExecId>, LedgerError> {
+        self.read(|connection| audit::unsigned(connection, since))
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {

@@ -147,7 +147,8 @@ pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswe
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    let (id, leaf) = row.ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
+    let (id, leaf) =
+        row.ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
     if let (Some(key), Some(seal)) = (key, &sealed.seal) {
         receipts::append(connection, leaf, key, &seal.signed)?;
     }
@@ -248,13 +249,15 @@ pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", version)
 }
 
-const SELECT: &str = "SELECT execution.id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
+pub(super) const SELECT: &str =
+    "SELECT execution.id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
     output_bytes_max, deadline_ms_max, approval_format, approval_ref, reserved_at, state, fault, fuel, memory_bytes,
     receipt, sealed_at, execution.leaf, payload, approval, approval_facts, result, failure_kind, failure_text, blinding
     FROM execution LEFT JOIN body ON body.execution = execution.id";
 
 /// One execution with its body, as the database spells it.
-struct KeptRow {
+#[derive(Clone)]
+pub(super) struct KeptRow {
     id: i64,
     exec_id: [u8; 16],
     tenant: String,
@@ -264,26 +267,26 @@ struct KeptRow {
     component: [u8; 32],
     limits: [i64; 4],
     approval_format: Option<String>,
-    approval_ref: Option<[u8; 32]>,
+    pub(super) approval_ref: Option<[u8; 32]>,
     reserved_at: i64,
     state: String,
-    fault: Option<String>,
+    pub(super) fault: Option<String>,
     fuel: Option<i64>,
     memory_bytes: Option<i64>,
-    receipt: Option<[u8; 32]>,
-    sealed_at: Option<i64>,
-    leaf: Option<i64>,
-    payload: Option<String>,
+    pub(super) receipt: Option<[u8; 32]>,
+    pub(super) sealed_at: Option<i64>,
+    pub(super) leaf: Option<i64>,
+    pub(super) payload: Option<String>,
     approval: Option<String>,
     approval_facts: Option<String>,
     result: Option<String>,
     failure_kind: Option<String>,
     failure_text: Option<String>,
-    blinding: Option<[u8; 32]>,
+    pub(super) blinding: Option<[u8; 32]>,
 }
 
 impl KeptRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get("id")?,
             exec_id: row.get("exec_id")?,
@@ -318,7 +321,7 @@ impl KeptRow {
         })
     }
 
-    fn status(&self) -> Result<Option<Status>, LedgerError> {
+    pub(super) fn status(&self) -> Result<Option<Status>, LedgerError> {
         parse_state(&self.state)
     }
 
@@ -330,7 +333,9 @@ impl KeptRow {
             (Some(format), Some(reference), Some(text)) => Some(ApprovalUse {
                 facts: match self.approval_facts {
                     Some(facts) => ApprovalFacts::parse(&facts).map_err(|_| broken(id, "approval_facts"))?,
-                    None => facts_of_old(Format::parse(&format).ok_or_else(|| broken(id, "approval_format"))?, reference),
+                    None => {
+                        facts_of_old(Format::parse(&format).ok_or_else(|| broken(id, "approval_format"))?, reference)
+                    }
                 },
                 text: text.into(),
             }),
@@ -355,6 +360,50 @@ impl KeptRow {
         })
     }
 
+    /// As `reserved`; an execution whose body was erased has no payload and no approval.
+    pub(super) fn facts(self) -> Result<Reserved, LedgerError> {
+        match self.payload {
+            Some(_) => self.reserved(),
+            None => {
+                let payload = Some(String::new());
+                Self { payload, approval_format: None, approval_ref: None, approval: None, ..self }.reserved()
+            }
+        }
+    }
+
+    /// What it used.
+    pub(super) fn resources(&self) -> Result<Resources, LedgerError> {
+        Ok(Resources {
+            fuel: natural(self.fuel.unwrap_or_default())?,
+            memory_bytes: natural(self.memory_bytes.unwrap_or_default())?,
+        })
+    }
+
+    /// What came of an execution that ended so, and whose body is there.
+    pub(super) fn outcome(&self, connection: &Connection, status: Status) -> Result<Outcome, LedgerError> {
+        let id = self.id;
+        let fault = match self.fault.as_deref() {
+            Some(word) => Some(Fault::parse(word).ok_or_else(|| broken(id, "fault"))?),
+            None => None,
+        };
+        Ok(match status {
+            Status::Succeeded => Outcome::Succeeded {
+                result: JsonText::kept(self.result.clone().ok_or_else(|| broken(id, "result"))?),
+                effects: effects(connection, id)?,
+            },
+            Status::Failed => Outcome::Failed(Failure {
+                kind: self
+                    .failure_kind
+                    .as_deref()
+                    .and_then(FailureKind::parse)
+                    .ok_or_else(|| broken(id, "failure_kind"))?,
+                text: self.failure_text.clone().ok_or_else(|| broken(id, "failure_text"))?,
+            }),
+            Status::Faulted => Outcome::Faulted(fault.ok_or_else(|| broken(id, "fault"))?),
+            Status::Interrupted => Outcome::Interrupted,
+        })
+    }
+
     /// The finished execution, or its tombstone. `action` is the caller's, which the fingerprint has shown to be equal.
     fn claim(self, connection: &Connection, status: Status, action: Action) -> Result<Claim, LedgerError> {
         let id = self.id;
@@ -373,30 +422,12 @@ impl KeptRow {
             (Some(signed), Some(blinding)) => Some(Seal { signed, blinding: Blinding::from_bytes(blinding) }),
             (Some(_), None) => return Err(broken(id, "blinding")),
         };
-        let outcome = match status {
-            Status::Succeeded => Outcome::Succeeded {
-                result: JsonText::kept(self.result.ok_or_else(|| broken(id, "result"))?),
-                effects: effects(connection, id)?,
-            },
-            Status::Failed => Outcome::Failed(Failure {
-                kind: self
-                    .failure_kind
-                    .as_deref()
-                    .and_then(FailureKind::parse)
-                    .ok_or_else(|| broken(id, "failure_kind"))?,
-                text: self.failure_text.ok_or_else(|| broken(id, "failure_text"))?,
-            }),
-            Status::Faulted => Outcome::Faulted(fault.ok_or_else(|| broken(id, "fault"))?),
-            Status::Interrupted => Outcome::Interrupted,
-        };
+        let (outcome, resources) = (self.outcome(connection, status)?, self.resources()?);
         Ok(Claim::Sealed(Sealed {
             exec_id,
             action,
             outcome,
-            resources: Resources {
-                fuel: natural(self.fuel.unwrap_or_default())?,
-                memory_bytes: natural(self.memory_bytes.unwrap_or_default())?,
-            },
+            resources,
             receipt,
             sealed_at: Timestamp::from_unix_ms(natural(self.sealed_at.unwrap_or_default())?),
             seal,

@@ -111,6 +111,9 @@ pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     if !edge.executor.sandbox.deadlines_are_kept() {
         failing.push("deadline-clock");
     }
+    if edge.executor.self_audit.audited().n_different > 0 {
+        failing.push("self-audit");
+    }
     if !ledger_is_writable(&edge).await {
         failing.push("ledger");
     }
