@@ -219,12 +219,6 @@ impl NoteSignature {
         self.name == key.name && self.key_id == key.id
     }
 
-    /// Whether the other line claims to be by the same key.
-    #[must_use]
-    pub fn is_by_same_key_as(&self, other: &Self) -> bool {
-        self.name == other.name && self.key_id == other.key_id
-    }
-
     /// What comes after the key ID.
     #[must_use]
     pub fn signature(&self) -> &[u8] {
