@@ -6,6 +6,7 @@
 //! The state machine: `(none) → reserved → succeeded | failed | faulted | interrupted`. Nothing leaves a final state.
 
 pub mod examined;
+pub mod log;
 pub mod memory;
 mod pending;
 pub mod receipts;
@@ -20,6 +21,7 @@ use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 
+pub use log::Log;
 pub use pending::Pending;
 pub use receipts::Receipts;
 
@@ -38,7 +40,7 @@ pub use receipts::Receipts;
 /// - From the moment a `stop` is durable to its release, nothing it concerns is reserved or recalled, and nothing it concerns
 ///   is sealed as anything but interrupted; in whatever process the stop was written.
 /// - Erasing bodies never frees a nonce, never makes an approval usable again, and never changes a receipt.
-pub trait Ledger: Receipts + Send + Sync + fmt::Debug {
+pub trait Ledger: Receipts + Log + Send + Sync + fmt::Debug {
     /// Claims `(tenant, nonce)` for this request, or says who holds it.
     ///
     /// # Errors

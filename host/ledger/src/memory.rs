@@ -1,7 +1,7 @@
 //! The strict referee: a ledger in memory, for tests.
 //!
 //! In scope: the contract, and a panic with a reason when the host misuses it (a seal without a reservation, a second
-//! seal), so that a test of the host cannot pass by luck.
+//! seal, a checkpoint that contradicts an earlier one), so that a test of the host cannot pass by luck.
 //! Out of scope: durability.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,9 @@ use openexec_core::approval::Format;
 use openexec_core::control::{Control, Controls, Target};
 use openexec_core::digest::Digest;
 use openexec_core::keys::PublicKey;
+use openexec_core::log::checkpoint::SignedCheckpoint;
+use openexec_core::log::edge::CompleteTile;
+use openexec_core::log::note::{NoteSignature, VerifierKey};
 use openexec_core::names::Note;
 use openexec_core::outcome::{Outcome, Status};
 use openexec_core::receipt::Signed;
@@ -18,8 +21,9 @@ use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Seal, Sealed, Tombstone};
 use openexec_core::time::Timestamp;
 
+use crate::log::{CHECKPOINTS_KEPT, Witnessed};
 use crate::receipts::{KeptKey, Logged};
-use crate::{Claim, Ledger, LedgerError, Pending, Receipts, SealAnswer, Stats};
+use crate::{Claim, Ledger, LedgerError, Log, Pending, Receipts, SealAnswer, Stats};
 
 /// A ledger that forgets everything when it is dropped.
 #[derive(Debug, Default)]
@@ -29,6 +33,21 @@ pub struct MemoryLedger {
     controls: Mutex<Vec<Control>>,
     log: Mutex<Vec<(ExecId, Signed)>>,
     keys: Mutex<Vec<KeptKey>>,
+    published: Mutex<Published>,
+}
+
+/// What was published of the log.
+#[derive(Debug, Default)]
+struct Published {
+    tiles: BTreeMap<(u8, u64), Vec<Digest>>,
+    checkpoints: BTreeMap<u64, Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    checkpoint: SignedCheckpoint,
+    /// The latest cosignature of each witness, by its verifier key.
+    cosignatures: BTreeMap<String, (u64, NoteSignature)>,
 }
 
 #[derive(Debug)]
@@ -59,6 +78,10 @@ impl MemoryLedger {
 
     fn adopted(&self) -> MutexGuard<'_, Vec<KeptKey>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop_of(&self, reserved: &Reserved) -> Option<Claim> {
@@ -238,6 +261,82 @@ impl Receipts for MemoryLedger {
 
     fn keys(&self) -> Result<Vec<KeptKey>, LedgerError> {
         Ok(self.adopted().clone())
+    }
+}
+
+impl Log for MemoryLedger {
+    fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<Digest>>, LedgerError> {
+        Ok(self.published().tiles.get(&(level, index)).cloned())
+    }
+
+    fn publish(&self, tiles: Vec<CompleteTile>, checkpoint: SignedCheckpoint) -> Pending<()> {
+        let n_receipts = self.log().len() as u64;
+        self.published().keep(tiles, checkpoint, n_receipts);
+        Pending::ready(Ok(()))
+    }
+
+    fn newest_checkpoint(&self) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        Ok(self.published().checkpoints.values().next_back().map(Kept::with_cosignatures))
+    }
+
+    fn checkpoint(&self, size: u64) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        Ok(self.published().checkpoints.get(&size).map(Kept::with_cosignatures))
+    }
+
+    fn cosign(&self, size: u64, cosignatures: Vec<Witnessed>) -> Pending<bool> {
+        let mut published = self.published();
+        let kept = published.checkpoints.get_mut(&size);
+        Pending::ready(Ok(kept.map(|kept| cosignatures.into_iter().for_each(|line| kept.cosign(line))).is_some()))
+    }
+
+    fn newest_cosigned(&self, witnesses: &[VerifierKey], n_min: u32) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        let witnesses: Vec<_> = witnesses.iter().map(ToString::to_string).collect();
+        let n_cosigned = |kept: &&Kept| witnesses.iter().filter(|key| kept.cosignatures.contains_key(*key)).count();
+        let published = self.published();
+        let found = published.checkpoints.values().rev().find(|kept| n_cosigned(kept) >= n_min as usize);
+        Ok(found.map(Kept::with_cosignatures))
+    }
+}
+
+impl Published {
+    fn keep(&mut self, tiles: Vec<CompleteTile>, checkpoint: SignedCheckpoint, n_receipts: u64) {
+        let size = checkpoint.checkpoint().size();
+        assert!(size <= n_receipts, "a checkpoint of {size} receipts, where there are {n_receipts}");
+        let newest = self.checkpoints.keys().next_back();
+        assert!(newest.is_none_or(|newest| *newest <= size), "a checkpoint that is smaller than an earlier one");
+        for tile in tiles {
+            let (place, hashes) = ((tile.level, tile.index), tile.hashes);
+            let kept = self.tiles.entry(place).or_insert_with(|| hashes.clone());
+            assert!(*kept == hashes, "a tile was replaced");
+        }
+        let kept = self.checkpoints.entry(size);
+        let kept = kept.or_insert_with(|| Kept { checkpoint: checkpoint.clone(), cosignatures: BTreeMap::new() });
+        assert!(kept.checkpoint == checkpoint, "a checkpoint was replaced");
+        self.prune();
+    }
+
+    fn prune(&mut self) {
+        let Some((oldest, _)) = self.checkpoints.iter().rev().nth(CHECKPOINTS_KEPT as usize - 1) else { return };
+        let oldest = *oldest;
+        let mut newest_of: BTreeMap<String, u64> = BTreeMap::new();
+        for (size, kept) in &self.checkpoints {
+            newest_of.extend(kept.cosignatures.keys().map(|witness| (witness.clone(), *size)));
+        }
+        self.checkpoints.retain(|size, _| *size >= oldest || newest_of.values().any(|newest| newest == size));
+    }
+}
+
+impl Kept {
+    fn cosign(&mut self, Witnessed { witness, time, line }: Witnessed) {
+        let latest = self.cosignatures.entry(witness.to_string()).or_insert_with(|| (time, line.clone()));
+        if latest.0 <= time {
+            *latest = (time, line);
+        }
+    }
+
+    fn with_cosignatures(&self) -> SignedCheckpoint {
+        let lines = self.cosignatures.values().map(|(_, line)| line.clone());
+        lines.fold(self.checkpoint.clone(), |checkpoint, line| checkpoint.clone().with(line).unwrap_or(checkpoint))
     }
 }
 

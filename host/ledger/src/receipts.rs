@@ -1,6 +1,6 @@
-//! What a ledger keeps for those who verify: receipts, the keys that signed them, and the log over them.
+//! What a ledger keeps for those who verify: receipts, and the keys that signed them.
 //!
-//! In scope: the port. Out of scope: hashing and signing (`openexec_core::log`), when to integrate (`openexec-server`).
+//! In scope: the port. Out of scope: the log over the receipts (`log`).
 
 use openexec_core::digest::Digest;
 use openexec_core::keys::PublicKey;
@@ -10,13 +10,10 @@ use openexec_core::time::Timestamp;
 
 use crate::{LedgerError, Pending};
 
-/// Keeps receipts in the order of the log, and what was published of it.
+/// Keeps receipts in the order of the log.
 ///
-/// What every adapter promises:
-/// - A receipt is appended by the commit that seals its execution, at the next index: 0, 1, 2, without gaps. Neither its
-///   index nor its bytes ever change.
-/// - What is published stays: tiles and checkpoints are durable when `publish` completes, and a checkpoint is never
-///   replaced by another one of the same size.
+/// What every adapter promises: a receipt is appended by the commit that seals its execution, at the next index: 0, 1, 2,
+/// without gaps. Neither its index nor its bytes ever change.
 pub trait Receipts {
     /// The receipt of an execution, and where it is in the log. `None` if there is no such execution, it is not sealed, or
     /// it was sealed before receipts were signed.

@@ -8,6 +8,7 @@
 //! client that hangs up cannot stop it half way. Handlers run on blocking threads, one per slot of the sandbox,
 //! unless they are brief.
 
+pub mod audit;
 pub mod clock;
 pub mod controls;
 pub mod executor;

@@ -1,7 +1,7 @@
 //! Checkpoints: what a log signs about its tree, and what witnesses add (C2SP tlog-checkpoint, tlog-cosignature).
 //!
 //! In scope: the text of a checkpoint, the messages that logs and witnesses sign, verifying their signatures.
-//! Out of scope: making signatures, how many witnesses are enough, remembering what was signed.
+//! Out of scope: the keys that sign (`sign`), how many witnesses are enough, remembering what was signed.
 //!
 //! Invariants
 //! - A checkpoint has three lines: extension lines are refused, as no witness vouches for them.

@@ -2,7 +2,7 @@
 //!
 //! In scope: what an entry is, RFC 6962 trees and proofs, tiles, signed checkpoints, cosignatures and offline proofs,
 //! as C2SP spells them (tlog-tiles, tlog-checkpoint, signed-note, tlog-cosignature, tlog-proof).
-//! Out of scope: keeping leaves and tiles, making signatures, asking witnesses, which keys to trust.
+//! Out of scope: keeping leaves and tiles, asking witnesses, which keys to trust.
 //!
 //! Invariants
 //! - An entry holds a digest and nothing else: publishing the log publishes no request and no result.
@@ -13,6 +13,7 @@ pub mod edge;
 pub mod note;
 pub mod proof;
 pub mod prove;
+pub mod sign;
 pub mod tile;
 pub mod tree;
 

@@ -1,8 +1,8 @@
 //! The embedded ledger: one SQLite file, one host.
 //!
-//! In scope: opening a file safely, the single-host lock, the reading connection.
+//! In scope: opening a file safely, the single-host lock, the reading connections.
 //! Out of scope: what the tables are (`schema`), what is written (`rows`), how writes are grouped (`group_commit`), the
-//! predecessor's table (`import`), what the operator has stopped (`controls`).
+//! predecessor's table (`import`), what the operator has stopped (`controls`), receipts and the log (`receipts`, `log`).
 //!
 //! Invariants
 //! - WAL with `synchronous=FULL`: a commit that returned survives the loss of power.
@@ -13,6 +13,7 @@ mod audit;
 mod controls;
 mod group_commit;
 mod import;
+mod log;
 mod receipts;
 mod rows;
 mod schema;
@@ -25,6 +26,9 @@ use std::time::Duration;
 use openexec_core::control::{Control, Target};
 use openexec_core::digest::Digest;
 use openexec_core::keys::PublicKey;
+use openexec_core::log::checkpoint::SignedCheckpoint;
+use openexec_core::log::edge::CompleteTile;
+use openexec_core::log::note::VerifierKey;
 use openexec_core::names::Note;
 use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed};
@@ -32,8 +36,9 @@ use openexec_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
 use crate::examined::{Examined, KeptExecution};
+use crate::log::Witnessed;
 use crate::receipts::{KeptKey, Logged};
-use crate::{Claim, Ledger, LedgerError, Pending, Receipts, SealAnswer, Stats};
+use crate::{Claim, Ledger, LedgerError, Log, Pending, Receipts, SealAnswer, Stats};
 use group_commit::Writer;
 
 /// How long a write waits for somebody else's lock on the file (a backup, an operator's `sqlite3`) before it fails.
@@ -47,6 +52,8 @@ const CACHE_KIB: i64 = 32 * 1024;
 pub struct SqliteLedger {
     writer: Writer,
     reader: Mutex<Connection>,
+    /// Apart, so that no batch of receipts and no proof makes the host wait to learn what was stopped.
+    log_reader: Mutex<Connection>,
     n_imported: u64,
     /// Held for as long as this host has the ledger; `None` for maintenance beside a running host.
     _host_lock: Option<HostLock>,
@@ -169,6 +176,7 @@ impl SqliteLedger {
             |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
         Ok(Self {
             reader: Mutex::new(connect(path)?),
+            log_reader: Mutex::new(connect(path)?),
             writer: Writer::start(writer).map_err(not_writable)?,
             n_imported,
             _host_lock: host_lock,
@@ -186,7 +194,7 @@ impl SqliteLedger {
     /// # Errors
     /// `LedgerError` when they could not be read at all.
     pub fn examine(&self, from: u64, n_max: u32) -> Result<Vec<Examined>, LedgerError> {
-        self.read(|connection| audit::receipts_from(connection, from, n_max))
+        self.read_log(|connection| audit::receipts_from(connection, from, n_max))
     }
 
     /// For an audit: an execution, as it is kept.
@@ -194,7 +202,15 @@ impl SqliteLedger {
     /// # Errors
     /// `LedgerError` when it could not be read, or is nothing that this host writes.
     pub fn examine_execution(&self, exec_id: ExecId) -> Result<Option<KeptExecution>, LedgerError> {
-        self.read(|connection| audit::execution(connection, exec_id))
+        self.read_log(|connection| audit::execution(connection, exec_id))
+    }
+
+    /// For an audit: every checkpoint that is kept, the smallest first.
+    ///
+    /// # Errors
+    /// `LedgerError` when they could not be read; those that are damaged are errors in the list.
+    pub fn checkpoints(&self) -> Result<Vec<Result<SignedCheckpoint, LedgerError>>, LedgerError> {
+        self.read_log(log::all)
     }
 
     /// For an audit: executions that were sealed from `since` on and have no receipt.
@@ -202,11 +218,15 @@ impl SqliteLedger {
     /// # Errors
     /// `LedgerError` when they could not be read.
     pub fn unsigned(&self, since: Timestamp) -> Result<Vec<ExecId>, LedgerError> {
-        self.read(|connection| audit::unsigned(connection, since))
+        self.read_log(|connection| audit::unsigned(connection, since))
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
         read(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn read_log<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        read(&self.log_reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -269,11 +289,11 @@ impl Ledger for SqliteLedger {
 
 impl Receipts for SqliteLedger {
     fn logged(&self, exec_id: ExecId) -> Result<Option<Logged>, LedgerError> {
-        self.read(|connection| receipts::of(connection, exec_id))
+        self.read_log(|connection| receipts::of(connection, exec_id))
     }
 
     fn references(&self, from: u64, n_max: u32) -> Result<Vec<Digest>, LedgerError> {
-        self.read(|connection| receipts::references(connection, from, n_max))
+        self.read_log(|connection| receipts::references(connection, from, n_max))
     }
 
     fn adopt_key(&self, public: PublicKey, since: Timestamp) -> Pending<bool> {
@@ -281,7 +301,33 @@ impl Receipts for SqliteLedger {
     }
 
     fn keys(&self) -> Result<Vec<KeptKey>, LedgerError> {
-        self.read(receipts::keys)
+        self.read_log(receipts::keys)
+    }
+}
+
+impl Log for SqliteLedger {
+    fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<Digest>>, LedgerError> {
+        self.read_log(|connection| log::tile(connection, level, index))
+    }
+
+    fn publish(&self, tiles: Vec<CompleteTile>, checkpoint: SignedCheckpoint) -> Pending<()> {
+        self.writer.write(move |connection| log::publish(connection, &tiles, &checkpoint))
+    }
+
+    fn newest_checkpoint(&self) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        self.read_log(log::newest)
+    }
+
+    fn checkpoint(&self, size: u64) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        self.read_log(|connection| log::checkpoint(connection, size))
+    }
+
+    fn cosign(&self, size: u64, cosignatures: Vec<Witnessed>) -> Pending<bool> {
+        self.writer.write(move |connection| log::cosign(connection, size, &cosignatures))
+    }
+
+    fn newest_cosigned(&self, witnesses: &[VerifierKey], n_min: u32) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        self.read_log(|connection| log::newest_cosigned(connection, witnesses, n_min))
     }
 }
 

@@ -114,9 +114,10 @@ CREATE TABLE checkpoint (
     size INTEGER PRIMARY KEY,
     note TEXT NOT NULL -- signed by the log, without cosignatures
 ) STRICT;
-CREATE TABLE cosignature (
-    size    INTEGER NOT NULL REFERENCES checkpoint (size),
-    witness TEXT NOT NULL,
+CREATE TABLE cosignature ( -- the latest of each witness
+    size    INTEGER NOT NULL REFERENCES checkpoint (size) ON DELETE CASCADE,
+    witness TEXT NOT NULL, -- its verifier key
+    time    INTEGER NOT NULL, -- s since the Unix epoch
     line    TEXT NOT NULL,
     PRIMARY KEY (size, witness)
 ) STRICT, WITHOUT ROWID;
