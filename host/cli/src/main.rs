@@ -41,6 +41,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Registry(RegistryCommand::Verify(source)) => registry::verify(&source),
         Command::Registry(RegistryCommand::List(options)) => registry::list(&options),
         Command::Ledger(LedgerCommand::Stats(options)) => ledger::stats(&options),
+        Command::Ledger(LedgerCommand::Audit(options)) => ledger::audit(&options),
         Command::Ledger(LedgerCommand::Purge(options)) => ledger::purge(&options),
         Command::Control(command) => control::run(&command),
         Command::Approval(ApprovalCommand::Keygen(options)) => approval::keygen(&options),

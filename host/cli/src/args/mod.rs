@@ -61,6 +61,8 @@ pub(crate) enum RegistryCommand {
 pub(crate) enum LedgerCommand {
     /// Count executions by state.
     Stats(StatsOptions),
+    /// Check everything again: receipts, what they commit to, the tree, checkpoints; and run every execution once more.
+    Audit(AuditOptions),
     /// Erase payloads, results, refusal texts and effects of old executions. Their nonces stay used for ever.
     Purge(PurgeOptions),
 }
@@ -247,6 +249,30 @@ pub(crate) struct ListOptions {
 pub(crate) struct StatsOptions {
     #[command(flatten)]
     pub(crate) ledger: LedgerSource,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct AuditOptions {
+    #[command(flatten)]
+    pub(crate) ledger: LedgerSource,
+    /// The keys that receipts may be signed with: PEM, base64, or a file [default: those that the ledger itself names,
+    /// which proves nothing against whoever can edit it].
+    #[arg(long = "receipt-key", value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) receipt_keys: Vec<String>,
+    /// The key of the log, as `openexec log key` prints it.
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) log_key: Option<String>,
+    /// Witnesses whose cosignatures must verify.
+    #[arg(long = "witness-key", value_name = "VKEY")]
+    pub(crate) witness_keys: Vec<String>,
+    #[command(flatten)]
+    pub(crate) registry: RegistrySource,
+    /// Do not run executions again.
+    #[arg(long)]
+    pub(crate) skip_reexecution: bool,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
