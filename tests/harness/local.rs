@@ -17,6 +17,7 @@ use openexec_sandbox::{ComponentFile, Sandbox, Settings};
 use openexec_server::clock::Clock;
 use openexec_server::executor::Executor;
 use openexec_server::http::{Build, Edge, EdgeLimits, serve};
+use openexec_server::self_audit::SelfAudit;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -51,6 +52,8 @@ pub struct LocalHost {
     pub clock: SetClock,
     /// Its ledger.
     pub ledger: Arc<dyn Ledger>,
+    /// Runs everything that it does once more.
+    pub self_audit: SelfAudit,
     stop: Option<oneshot::Sender<()>>,
     runtime: Option<Runtime>,
     _folder: TempDir,
@@ -76,7 +79,9 @@ impl LocalHost {
         let clock = SetClock::default();
         let key = receipt_key();
         let executor = Executor::new(admission, ledger.clone(), sandbox, Arc::new(clock.clone()), key);
-        let executor = executor.expect("an executor");
+        let mut executor = executor.expect("an executor");
+        let self_audit = SelfAudit::start(1, executor.sandbox.clone()).expect("a thread");
+        executor.self_audit = self_audit.clone();
         executor.controls.follow(&ledger).expect("a thread");
         let edge = Arc::new(Edge::new(Arc::new(executor), LIMITS, Build { version: "test" }));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -85,7 +90,7 @@ impl LocalHost {
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
         runtime.spawn(serve::serve(listener, edge, async { _ = stopped.await }));
-        Self { address, clock, ledger, stop: Some(stop), runtime: Some(runtime), _folder: folder }
+        Self { address, clock, ledger, self_audit, stop: Some(stop), runtime: Some(runtime), _folder: folder }
     }
 
     /// `POST /execute`, with an approval or without.
@@ -118,7 +123,8 @@ const LIMITS: EdgeLimits = EdgeLimits {
 };
 
 /// The built-in registry, compiled once for all tests of this process.
-fn built_in() -> (Registry, Arc<Sandbox>) {
+#[must_use]
+pub fn built_in() -> (Registry, Arc<Sandbox>) {
     static BUILT_IN: OnceLock<(Registry, Arc<Sandbox>)> = OnceLock::new();
     let build = || {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../handlers");

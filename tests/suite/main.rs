@@ -3,6 +3,7 @@
 mod approvals;
 mod architecture;
 mod at_most_once;
+mod audit;
 mod bad_input;
 mod canonical;
 mod clawshield;
@@ -21,6 +22,7 @@ mod oracles;
 mod page;
 mod predecessor;
 mod quickstart;
+mod receipts;
 mod registry;
 mod retention;
 mod trust;

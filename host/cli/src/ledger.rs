@@ -74,7 +74,8 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<ExitCode, Box<dyn Error>> 
     })?;
     let Checked { n_receipts, n_erased, n_repeated, n_tiles, n_checkpoints } = checked;
     if options.json {
-        let list: Vec<_> = findings.iter().map(|finding| json!({"place": finding.place, "what": finding.what})).collect();
+        let list: Vec<_> =
+            findings.iter().map(|finding| json!({"place": finding.place, "what": finding.what})).collect();
         say(&json!({
             "findings": list, "receipts": n_receipts, "erased": n_erased, "run_again": n_repeated, "tiles": n_tiles,
             "checkpoints": n_checkpoints, "receipt_keys_given": are_given, "log_key_given": keys.log_key.is_some(),

@@ -10,6 +10,7 @@
 use std::fmt;
 use std::iter::Peekable;
 
+use openexec_core::approval::Approval;
 use openexec_core::digest::Digest;
 use openexec_core::json::{self, Value};
 use openexec_core::keys::PublicKey;
@@ -21,7 +22,6 @@ use openexec_core::log::tree::Frontier;
 use openexec_core::outcome::{Fault, Outcome, Run};
 use openexec_core::receipt::opening::Part;
 use openexec_core::receipt::{self, Receipt, Signed, effects_text, failure_text};
-use openexec_core::approval::Approval;
 use openexec_core::reservation::Rerun;
 use openexec_core::time::Timestamp;
 use openexec_ledger::examined::{Examined, KeptExecution};
@@ -143,7 +143,10 @@ impl Audit<'_> {
             && !self.is_other_tree
         {
             let size = left.checkpoint().size();
-            self.find(format!("checkpoint {size}"), format!("it was signed when there were {size} receipts; {next} are there"));
+            self.find(
+                format!("checkpoint {size}"),
+                format!("it was signed when there were {size} receipts; {next} are there"),
+            );
         }
         Ok(())
     }
@@ -326,7 +329,10 @@ fn plaintext_differences(receipt: &Receipt, kept: &KeptExecution) -> Vec<&'stati
     let effects = effects.map(|effects| (effects.len() as u64, commit(Part::Effects, &effects_text(effects))));
     let approval = kept.facts.approval.as_ref();
     let approval_text = approval.map(|approval| {
-        json::read(approval.text.as_bytes()).ok().and_then(|value| Approval::parse(value).ok()).map(|text| text.reference())
+        json::read(approval.text.as_bytes())
+            .ok()
+            .and_then(|value| Approval::parse(value).ok())
+            .map(|text| text.reference())
     });
     let pairs = [
         ("payload", commit(Part::Payload, &kept.facts.payload) == receipt.payload),

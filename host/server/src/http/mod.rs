@@ -4,6 +4,7 @@
 //! Out of scope: sockets (`serve`), statuses (`problem`), bodies of answers (`reply`).
 
 mod body;
+mod metrics;
 mod observe;
 mod page;
 mod problem;
@@ -109,6 +110,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .route("/health", get(routes::health))
         .route("/ready", get(routes::ready))
         .route("/version", get(routes::version))
+        .route("/metrics", get(metrics::metrics))
         .route("/verify", get(page::page))
         .route("/execute", post(routes::execute))
         .route("/receipts/verify", post(routes::verify_receipt))
