@@ -1,7 +1,7 @@
 //! The server: the path of a request, and the HTTP edge around it.
 //!
 //! In scope: `executor` (admit → reserve → run → seal, and recovery), `in_flight` (identical calls share one run),
-//! `controls` (what the operator has stopped), `http` (the edge).
+//! `controls` (what the operator has stopped), `log` (what was sealed, signed for as a whole), `http` (the edge).
 //! Out of scope: reading configuration, files and signals (`cli`).
 //!
 //! Everything from the reservation to the seal happens in a task of its own, which ends when the execution ends: a
@@ -13,3 +13,4 @@ pub mod controls;
 pub mod executor;
 pub mod http;
 pub mod in_flight;
+pub mod log;
