@@ -2,6 +2,8 @@
 
 use openexec_core::approval::{ApprovalFacts, ApprovalUse, Format};
 use openexec_core::digest::Digest;
+use openexec_core::log::note::KeyName;
+use openexec_core::log::sign::{LogKey, WitnessKey};
 use openexec_core::names::{Audience, Tenant};
 use openexec_core::outcome::Run;
 use openexec_core::receipt::opening::Blinding;
@@ -47,6 +49,21 @@ pub fn approval_use(format: Format, reference: Digest, text: &str) -> ApprovalUs
 #[track_caller]
 pub fn receipt_key() -> ReceiptKey {
     ReceiptKey::new(SecretKey::from_seed(&[7; 32]).expect("a key"))
+}
+
+/// The log key of tests that need one and no file.
+#[must_use]
+#[track_caller]
+pub fn log_key() -> LogKey {
+    LogKey::new(KeyName::parse("openexec.example/log").expect("a name"), SecretKey::from_seed(&[8; 32]).expect("a key"))
+}
+
+/// The key of a witness, one for each number.
+#[must_use]
+#[track_caller]
+pub fn witness_key(number: u8) -> WitnessKey {
+    let name = KeyName::parse(&format!("witness-{number}.example")).expect("a name");
+    WitnessKey::new(name, SecretKey::from_seed(&[100 + number; 32]).expect("a key"))
 }
 
 /// Seals as a host with `receipt_key` does, always with the same secret.

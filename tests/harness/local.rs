@@ -17,6 +17,7 @@ use openexec_sandbox::{ComponentFile, Sandbox, Settings};
 use openexec_server::clock::Clock;
 use openexec_server::executor::Executor;
 use openexec_server::http::{Build, Edge, EdgeLimits, serve};
+use openexec_server::log::{HostLog, Witnesses};
 use openexec_server::self_audit::SelfAudit;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -25,7 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::client::{self, Answer};
-use crate::facts::receipt_key;
+use crate::facts::{log_key, receipt_key};
 
 /// The clock of such a host.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +84,10 @@ impl LocalHost {
         let self_audit = SelfAudit::start(1, executor.sandbox.clone()).expect("a thread");
         executor.self_audit = self_audit.clone();
         executor.controls.follow(&ledger).expect("a thread");
-        let edge = Arc::new(Edge::new(Arc::new(executor), LIMITS, Build { version: "test" }));
+        let witnesses = Witnesses { keys: Vec::new(), quorum: 1 };
+        let log = HostLog::open(ledger.clone(), log_key(), witnesses, None).expect("a log");
+        log.follow().expect("a thread");
+        let edge = Arc::new(Edge::new(Arc::new(executor), log, LIMITS, Build { version: "test" }));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");

@@ -141,10 +141,7 @@ fn an_audit_finds_a_result_that_was_forged_with_the_receipt_key_because_it_runs_
         )
         .expect("an update");
     database
-        .execute(
-            "UPDATE execution SET receipt = ?1 WHERE exec_id = ?2",
-            (sealed.receipt.as_bytes(), id.as_bytes()),
-        )
+        .execute("UPDATE execution SET receipt = ?1 WHERE exec_id = ?2", (sealed.receipt.as_bytes(), id.as_bytes()))
         .expect("an update");
     database
         .execute(
@@ -156,7 +153,10 @@ fn an_audit_finds_a_result_that_was_forged_with_the_receipt_key_because_it_runs_
     drop(database);
     let (is_sound, report) = audit(&setup, &["--skip-reexecution"]);
     let found = report["findings"].to_string();
-    assert!(is_sound || found.contains("checkpoint"), "every signature and every opening fits, only the log knows: {found}");
+    assert!(
+        is_sound || found.contains("checkpoint"),
+        "every signature and every opening fits, only the log knows: {found}"
+    );
     let (is_sound, report) = audit(&setup, &[]);
     assert!(!is_sound && report["findings"].to_string().contains("run again, it comes out differently"), "{report}");
 }

@@ -55,10 +55,7 @@ fn jcs(value: &Value) -> String {
 #[test]
 fn every_outcome_has_a_receipt_that_verifies_says_what_happened_and_opens() {
     let setup = Setup::new();
-    let registry = write_registry(
-        setup.folder(),
-        &[("endless-loop", "fuel = 10_000"), ("trap", "fuel = 10_000")],
-    );
+    let registry = write_registry(setup.folder(), &[("endless-loop", "fuel = 10_000"), ("trap", "fuel = 10_000")]);
     let spinning = setup.with(&["--registry", registry.to_str().expect("a path")]).start();
     for (action, fault) in [("endless-loop", "out-of-fuel"), ("trap", "trap")] {
         let payload = json!({"memo": MARKER});

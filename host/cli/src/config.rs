@@ -12,12 +12,16 @@ use std::time::Duration;
 
 use openexec_core::admission::{Admission, Mode};
 use openexec_core::keys::{KeyError, PublicKey};
+use openexec_core::limits::NOTE_BYTES_MAX;
+use openexec_core::log::checkpoint::SignedCheckpoint;
+use openexec_core::log::note::{Algorithm, VerifierKey, VerifierKeyError};
 use openexec_core::names::{Action, Audience, NameError, Tenant, TenantError};
 use openexec_core::registry::Registry;
 use openexec_core::trust::{LegacyTrust, Trust, TrustError, TrustFile};
 use openexec_server::http::EdgeLimits;
+use openexec_server::log::Witnesses;
 
-use crate::args::{DEFAULT_AUDIENCE, HostOptions, ModeName, Retention, ServeOptions, TrustSource};
+use crate::args::{DEFAULT_AUDIENCE, HostOptions, ModeName, ReceiptLogOptions, Retention, ServeOptions, TrustSource};
 
 /// Why a configuration is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,16 @@ pub(crate) enum ConfigError {
     NothingAllowed,
     #[error("--audience: {0}")]
     Audience(NameError),
+    #[error("OPENEXEC_WITNESS_KEYS: '{key}': {cause}")]
+    WitnessKey { key: String, cause: VerifierKeyError },
+    #[error("OPENEXEC_WITNESS_KEYS: {0} is a log's key: a witness's begins with 'B' after its id")]
+    NotAWitness(VerifierKey),
+    #[error("OPENEXEC_WITNESS_KEYS: {0} has the same public key as another witness, and counts once: name it once")]
+    WitnessTwice(VerifierKey),
+    #[error("--witness-quorum is {quorum}, and there are {n_witnesses} witnesses: lower it, or name more of them")]
+    QuorumTooLarge { quorum: u32, n_witnesses: usize },
+    #[error("OPENEXEC_WITNESSED_CHECKPOINT: {path}: {cause}")]
+    Witnessed { path: String, cause: String },
 }
 
 /// Where a ledger is.
@@ -164,6 +178,40 @@ fn allow_list(list: &str, registry: &Registry) -> Result<Option<BTreeSet<Action>
     };
     let allowed: BTreeSet<_> = names.map(known).collect::<Result<_, _>>()?;
     if allowed.is_empty() { Err(ConfigError::NothingAllowed) } else { Ok(Some(allowed)) }
+}
+
+/// Whose cosignatures count.
+pub(crate) fn witnesses(options: &ReceiptLogOptions) -> Result<Witnesses, ConfigError> {
+    let mut keys: Vec<VerifierKey> = Vec::new();
+    for text in options.witness_keys.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        let cause = |cause| ConfigError::WitnessKey { key: text.to_owned(), cause };
+        let key = VerifierKey::parse(text).map_err(cause)?;
+        match key.algorithm() {
+            Algorithm::Witness => {}
+            Algorithm::Log => return Err(ConfigError::NotAWitness(key)),
+        }
+        if keys.iter().any(|other| other.key() == key.key()) {
+            return Err(ConfigError::WitnessTwice(key));
+        }
+        keys.push(key);
+    }
+    let (quorum, n_witnesses) = (options.witness_quorum, keys.len());
+    if n_witnesses > 0 && quorum as usize > n_witnesses || n_witnesses == 0 && quorum > 1 {
+        return Err(ConfigError::QuorumTooLarge { quorum, n_witnesses });
+    }
+    Ok(Witnesses { keys, quorum })
+}
+
+/// The checkpoint that the operator had from a witness. Not to be believed before it was verified.
+pub(crate) fn witnessed(options: &ReceiptLogOptions) -> Result<Option<SignedCheckpoint>, ConfigError> {
+    let Some(path) = options.witnessed_checkpoint.as_deref().filter(|path| !path.is_empty()) else { return Ok(None) };
+    let failed = |cause: String| ConfigError::Witnessed { path: path.to_owned(), cause };
+    let length = std::fs::metadata(path).map_err(|error| failed(format!("cannot be read: {error}")))?.len();
+    if length > NOTE_BYTES_MAX as u64 {
+        return Err(failed("larger than any checkpoint".to_owned()));
+    }
+    let note = read("OPENEXEC_WITNESSED_CHECKPOINT", path)?;
+    SignedCheckpoint::parse(&note).map(Some).map_err(|error| failed(error.to_string()))
 }
 
 /// Refuses to offer demo mode to the network by accident.

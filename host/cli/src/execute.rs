@@ -27,13 +27,17 @@ pub(crate) fn run(options: &ExecuteOptions) -> Result<ExitCode, Box<dyn Error>> 
     let nonce = options.nonce.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     let approval = options.approval.as_deref().map(read_approval).transpose()?;
     let request = Request { action: Action::parse(&options.action)?, payload, nonce: Nonce::parse(&nonce)? };
-    let executor = serve::build(&options.host, 1)?;
+    let (executor, log) = serve::build(&options.host, 1)?;
     let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
     let reply = Reply::to(match executor.admit(Submission { request, approval }) {
         Ok(admitted) => runtime.block_on(executor.perform(admitted)),
         Err(refusal) => Err(ExecuteError::Refused(refusal)),
     });
     logging::say(&String::from_utf8_lossy(reply.body()));
+    // The execution is done, whatever becomes of the log: what is missing there is added by the next start.
+    if let Err(error) = log.integrate_once() {
+        tracing::warn!(%error, "the receipt is not logged yet");
+    }
     Ok(if reply.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -16,11 +16,15 @@ use std::path::{Path, PathBuf};
 
 use openexec_core::admission::Mode;
 use openexec_core::keys::PublicKey;
+use openexec_core::log::checkpoint::SignedCheckpoint;
+use openexec_core::log::note::KeyName;
+use openexec_core::log::sign::LogKey;
 use openexec_core::receipt::ReceiptKey;
 use openexec_core::signing::SecretKey;
-use openexec_ledger::Receipts;
+use openexec_ledger::{Log, Receipts};
 
-use crate::args::KeyOptions;
+use crate::args::{KeyOptions, LedgerSource, LogKeyOptions};
+use crate::config::LedgerPath;
 
 /// Largest key file that is read.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -28,11 +32,11 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// The host's key for receipts: the file that was given, or the one beside the ledger, made at the first start.
 pub(crate) fn receipt_key(
     options: &KeyOptions,
-    ledger_file: &Path,
+    source: &LedgerSource,
     ledger: &dyn Receipts,
     mode: &Mode,
 ) -> Result<ReceiptKey, Box<dyn Error>> {
-    let path = options.receipt_key_file.clone().unwrap_or_else(|| with_suffix(ledger_file, ".receipt-key.pem"));
+    let path = receipt_key_file(options, source)?;
     let known = ledger.keys()?;
     let key = match (path.exists(), known.last()) {
         (true, _) => read_private(&path)?,
@@ -55,6 +59,75 @@ pub(crate) fn receipt_key(
         tracing::warn!(key_id = %key.public().id(), "receipts are signed with another key than before");
     }
     Ok(ReceiptKey::new(key))
+}
+
+/// Where the key for receipts is.
+pub(crate) fn receipt_key_file(options: &KeyOptions, source: &LedgerSource) -> Result<PathBuf, Box<dyn Error>> {
+    let beside = with_suffix(&LedgerPath::parse(&source.db_url)?.0, ".receipt-key.pem");
+    Ok(options.receipt_key_file.clone().unwrap_or(beside))
+}
+
+/// Where the key of the log is.
+pub(crate) fn log_key_file(options: &LogKeyOptions, source: &LedgerSource) -> Result<PathBuf, Box<dyn Error>> {
+    let beside = with_suffix(&LedgerPath::parse(&source.db_url)?.0, ".log-key.pem");
+    Ok(options.log_key_file.clone().unwrap_or(beside))
+}
+
+/// The key of the host's log: the file that was given, or the one beside the ledger, made at the first start.
+pub(crate) fn log_key(
+    options: &LogKeyOptions,
+    source: &LedgerSource,
+    ledger: &dyn Log,
+    mode: &Mode,
+    receipt_key: &PublicKey,
+) -> Result<LogKey, Box<dyn Error>> {
+    let path = log_key_file(options, source)?;
+    let newest = ledger.newest_checkpoint()?;
+    let key = match (path.exists(), &newest) {
+        (true, _) => read_private(&path)?,
+        (false, None) => create(&path, "the log")?,
+        (false, Some(newest)) => {
+            return Err(format!(
+                "{}: there is no such file, but the log {} in this ledger was signed with that key: restore the file; a log \
+                 has one key for ever, and for another one there must be a new ledger",
+                path.display(),
+                newest.checkpoint().origin(),
+            )
+            .into());
+        }
+    };
+    if key.public() == receipt_key {
+        return Err(format!(
+            "{}: receipts are signed with this key: a key has one purpose; give the log a key of its own",
+            path.display()
+        )
+        .into());
+    }
+    require_not_an_approver(key.public(), mode, "log")?;
+    Ok(LogKey::new(log_origin(options, newest.as_ref(), key.public())?, key))
+}
+
+/// The name of the log: as it was signed before, or as it is configured, or one that its key makes unique.
+pub(crate) fn log_origin(
+    options: &LogKeyOptions,
+    newest: Option<&SignedCheckpoint>,
+    key: &PublicKey,
+) -> Result<KeyName, Box<dyn Error>> {
+    let given = options.log_origin.as_deref().filter(|origin| !origin.is_empty());
+    let kept = newest.map(|newest| newest.checkpoint().origin());
+    match (given, kept) {
+        (Some(given), Some(kept)) if given != kept => Err(format!(
+            "--log-origin is {given}, but the log in this ledger is {kept}, and stays that: leave the option out"
+        )
+        .into()),
+        (Some(origin), _) | (None, Some(origin)) => {
+            Ok(KeyName::parse(origin).map_err(|error| format!("--log-origin: {error}"))?)
+        }
+        (None, None) => {
+            let id: String = key.id().to_string().chars().take(16).collect();
+            Ok(KeyName::parse(&format!("openexec.local/{id}"))?)
+        }
+    }
 }
 
 /// Proves that the private key is the other half of the public key that whoever verifies was given.

@@ -14,14 +14,16 @@ mod control;
 mod execute;
 mod keys;
 mod ledger;
+mod log;
 mod logging;
+mod receipt;
 mod registry;
 mod serve;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use args::{ApprovalCommand, Args, Command, LedgerCommand, RegistryCommand};
+use args::{ApprovalCommand, Args, Command, LedgerCommand, LogCommand, ReceiptCommand, RegistryCommand};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -49,5 +51,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Approval(ApprovalCommand::Cosign(options)) => approval::cosign(&options),
         Command::Approval(ApprovalCommand::Inspect(options)) => approval::inspect(&options),
         Command::Approval(ApprovalCommand::Verify(options)) => approval::verify(&options),
+        Command::Receipt(ReceiptCommand::Key(source)) => receipt::key::print(&source),
+        Command::Receipt(ReceiptCommand::Keygen(options)) => receipt::key::keygen(&options),
+        Command::Log(LogCommand::Key(source)) => log::key::print(&source),
     }
 }

@@ -16,6 +16,7 @@ use openexec_sandbox::{Sandbox, Settings};
 use openexec_server::clock::{Clock, SystemClock};
 use openexec_server::executor::{self, Executor};
 use openexec_server::http::{self, Build, Edge};
+use openexec_server::log::HostLog;
 use openexec_server::self_audit::SelfAudit;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -42,7 +43,7 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     logging::start(&options.host.log)?;
     config::require_safe_listener(&options)?;
     raise_file_limit();
-    let mut executor = build(&options.host, options.concurrency)?;
+    let (mut executor, log) = build(&options.host, options.concurrency)?;
     executor.self_audit = SelfAudit::start(options.audit_one_in, executor.sandbox.clone())?;
     let executor = Arc::new(executor);
     let runtime = runtime::Builder::new_multi_thread()
@@ -50,7 +51,7 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
         .max_blocking_threads((options.concurrency + SPARE_THREADS) as usize)
         .build()?;
     runtime.block_on(recover(&executor, &options.host))?;
-    let finished = runtime.block_on(listen(options, executor))?;
+    let finished = runtime.block_on(listen(options, executor, log))?;
     if finished {
         runtime.shutdown_timeout(ERASURE_PATIENCE); // then the last handle on the ledger is dropped, which tidies the file
         return Ok(ExitCode::SUCCESS);
@@ -61,16 +62,22 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Wires an executor: registry, sandbox, ledger, in the order in which they may refuse.
-pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box<dyn Error>> {
+/// Wires an executor and its log: registry, ledger, keys, log, sandbox, in the order in which they may refuse.
+pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<(Executor, Arc<HostLog>), Box<dyn Error>> {
     let path = LedgerPath::parse(&options.ledger.db_url)?;
     let source = components::load(&options.registry)?;
     let admission = config::admission(options, source.registry)?;
+    let witnesses = config::witnesses(&options.receipt_log)?;
+    let witnessed = config::witnessed(&options.receipt_log)?;
     let ledger = SqliteLedger::open(&path.0)?;
     if ledger.n_imported() > 0 {
         tracing::info!(n_executions = ledger.n_imported(), "imported the executions of openexec 0.1.10");
     }
-    let receipt_key = keys::receipt_key(&options.keys, &path.0, &ledger, &admission.mode)?;
+    let mode = &admission.mode;
+    let receipt_key = keys::receipt_key(&options.keys, &options.ledger, &ledger, mode)?;
+    let log_key = keys::log_key(&options.receipt_log.key, &options.ledger, &ledger, mode, receipt_key.public())?;
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let log = HostLog::open(ledger.clone(), log_key, witnesses, witnessed.as_ref())?;
     let sandbox = Sandbox::start(source.components, Settings { n_slots: n_slots + AUDIT_SLOTS })?;
     tracing::info!(
         n_slots,
@@ -78,7 +85,7 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Executor, Box
         engine = Sandbox::engine_version(),
         "sandbox started"
     );
-    Ok(Executor::new(admission, Arc::new(ledger), sandbox, Arc::new(SystemClock), receipt_key)?)
+    Ok((Executor::new(admission, ledger, sandbox, Arc::new(SystemClock), receipt_key)?, log))
 }
 
 /// Completes what a stopped host left behind, or says why nothing may start before that is done.
@@ -94,7 +101,7 @@ async fn recover(executor: &Executor, options: &HostOptions) -> Result<(), Box<d
 }
 
 /// Serves until told to stop; returns whether everything that was admitted finished in time.
-async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<bool, Box<dyn Error>> {
+async fn listen(options: ServeOptions, executor: Arc<Executor>, log: Arc<HostLog>) -> Result<bool, Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = async move {
@@ -110,14 +117,20 @@ async fn listen(options: ServeOptions, executor: Arc<Executor>) -> Result<bool, 
         tokio::spawn(purge(executor.ledger.clone(), executor.clock.clone(), retention));
     }
     executor.controls.follow(&executor.ledger)?;
+    log.follow()?;
     let mode = executor.admission.mode.as_str();
     announce(&executor.admission.mode);
     if executor.controls.now().is_halted() {
         tracing::warn!("this host is halted: nothing runs until `openexec control resume`");
     }
-    let edge = Edge::new(executor, config::edge_limits(&options), Build { version: env!("CARGO_PKG_VERSION") });
+    let edge =
+        Edge::new(executor, log.clone(), config::edge_limits(&options), Build { version: env!("CARGO_PKG_VERSION") });
     tracing::info!(address = %listener.local_addr()?, mode, "listening");
     let finished = http::serve::serve(listener, Arc::new(edge), stop).await;
+    // What was sealed last is under a checkpoint when the host ends. If not, the next start sees to it.
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || log.integrate_once()).await {
+        tracing::warn!(%error, "the last receipts are not logged yet");
+    }
     tracing::info!(finished, "stopped");
     Ok(finished)
 }

@@ -1,7 +1,8 @@
 //! The server: the path of a request, and the HTTP edge around it.
 //!
 //! In scope: `executor` (admit → reserve → run → seal, and recovery), `in_flight` (identical calls share one run),
-//! `controls` (what the operator has stopped), `self_audit` and `audit` (checking what was done), `http` (the edge).
+//! `controls` (what the operator has stopped), `log` (what was sealed, signed for as a whole), `self_audit` and `audit`
+//! (checking what was done), `http` (the edge).
 //! Out of scope: reading configuration, files and signals (`cli`).
 //!
 //! Everything from the reservation to the seal happens in a task of its own, which ends when the execution ends: a
@@ -14,4 +15,5 @@ pub mod controls;
 pub mod executor;
 pub mod http;
 pub mod in_flight;
+pub mod log;
 pub mod self_audit;

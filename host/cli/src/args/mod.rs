@@ -1,10 +1,12 @@
 //! The command line, as it is written. Every setting is a flag and an environment variable; the flag wins.
 //!
-//! In scope: names, defaults, help texts; `approval` and `control` for the commands of that name.
+//! In scope: names, defaults, help texts; `approval`, `control`, `log` and `receipt` for the commands of that name.
 //! Out of scope: whether the values make sense together (`config`).
 
 pub(crate) mod approval;
 pub(crate) mod control;
+pub(crate) mod log;
+pub(crate) mod receipt;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +16,8 @@ use openexec_core::limits::{APPROVAL_LIFETIME_S_MAX, LEGACY_LIFETIME_S_DEFAULT};
 
 pub(crate) use approval::ApprovalCommand;
 pub(crate) use control::ControlCommand;
+pub(crate) use log::LogCommand;
+pub(crate) use receipt::ReceiptCommand;
 
 /// The audience of a host that nobody has named.
 pub(crate) const DEFAULT_AUDIENCE: &str = "openexec";
@@ -47,6 +51,12 @@ pub(crate) enum Command {
     /// Make, sign, read and check approvals. For whoever governs; the host signs none.
     #[command(subcommand)]
     Approval(ApprovalCommand),
+    /// Keys of receipts.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// The log over the receipts.
+    #[command(subcommand)]
+    Log(LogCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,7 +114,48 @@ pub(crate) struct HostOptions {
     #[command(flatten)]
     pub(crate) keys: KeyOptions,
     #[command(flatten)]
+    pub(crate) receipt_log: ReceiptLogOptions,
+    #[command(flatten)]
     pub(crate) log: LogOptions,
+}
+
+/// The log over the receipts, and who witnesses it.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct ReceiptLogOptions {
+    #[command(flatten)]
+    pub(crate) key: LogKeyOptions,
+    /// A witness whose cosignatures count, as its verifier key; may be repeated, or separated by commas.
+    #[arg(long = "witness-key", env = "OPENEXEC_WITNESS_KEYS", value_name = "VKEY", value_delimiter = ',')]
+    pub(crate) witness_keys: Vec<String>,
+    /// How many witnesses must have cosigned a checkpoint before proofs prefer it to the newest.
+    #[arg(long, env = "OPENEXEC_WITNESS_QUORUM", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=31))]
+    pub(crate) witness_quorum: u32,
+    /// A checkpoint that a witness cosigned. The host refuses to start on a ledger that does not have what it covers.
+    #[arg(long, env = "OPENEXEC_WITNESSED_CHECKPOINT", value_name = "FILE")]
+    pub(crate) witnessed_checkpoint: Option<String>,
+}
+
+/// What the log is signed with.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct LogKeyOptions {
+    /// The private key that signs the log's checkpoints (PEM) [default: <ledger>.log-key.pem, made at the first start].
+    #[arg(long, env = "OPENEXEC_LOG_KEY_FILE", value_name = "FILE")]
+    pub(crate) log_key_file: Option<PathBuf>,
+    /// The log's name in the world, such as example.com/openexec/1 [default: openexec.local/ and 16 digits of the key's
+    /// id]. It stays for the life of the log.
+    #[arg(long, env = "OPENEXEC_LOG_ORIGIN", value_name = "NAME")]
+    pub(crate) log_origin: Option<String>,
+}
+
+/// Where a host's keys are.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct KeySource {
+    #[command(flatten)]
+    pub(crate) ledger: LedgerSource,
+    #[command(flatten)]
+    pub(crate) keys: KeyOptions,
+    #[command(flatten)]
+    pub(crate) log: LogKeyOptions,
 }
 
 /// What the host signs with.

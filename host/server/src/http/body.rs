@@ -17,9 +17,19 @@ const DISCARDED_BYTES_MAX: usize = 8 * REQUEST_BYTES_MAX;
 
 /// Reads the whole body of a JSON request.
 pub(super) async fn read_json(request: Request, time: Duration) -> Result<Bytes, Problem> {
+    read_as("application/json", request, time).await
+}
+
+/// Reads the whole body of a request in plain text, which is UTF-8.
+pub(super) async fn read_text(request: Request, time: Duration) -> Result<String, Problem> {
+    let bytes = read_as("text/plain", request, time).await?;
+    String::from_utf8(bytes.into()).map_err(|_| Problem::MalformedBody("the body is not UTF-8".to_owned()))
+}
+
+async fn read_as(media_type: &'static str, request: Request, time: Duration) -> Result<Bytes, Problem> {
     let (head, body) = request.into_parts();
-    if !is_json(&head.headers) {
-        return Err(Problem::UnsupportedMediaType);
+    if !is(media_type, &head.headers) {
+        return Err(Problem::UnsupportedMediaType(media_type));
     }
     if body.size_hint().lower() > DISCARDED_BYTES_MAX as u64 {
         return Err(Problem::BodyTooLarge); // at once: a client that asks before it sends need not send
@@ -54,13 +64,13 @@ async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     }
 }
 
-/// `application/json`, with or without parameters, not compressed. Said once: whoever reads another of two headers than
+/// The media type, with or without parameters, not compressed. Said once: whoever reads another of two headers than
 /// we do must not read another body.
-fn is_json(headers: &HeaderMap) -> bool {
-    let mut media_types = headers.get_all(header::CONTENT_TYPE).iter().map(|value| value.to_str().unwrap_or_default());
-    let essence = media_types.next().and_then(|media_type| media_type.split(';').next()).unwrap_or_default().trim();
+fn is(media_type: &str, headers: &HeaderMap) -> bool {
+    let mut named = headers.get_all(header::CONTENT_TYPE).iter().map(|value| value.to_str().unwrap_or_default());
+    let essence = named.next().and_then(|named| named.split(';').next()).unwrap_or_default().trim();
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
-    essence.eq_ignore_ascii_case("application/json")
-        && media_types.next().is_none()
+    essence.eq_ignore_ascii_case(media_type)
+        && named.next().is_none()
         && encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

@@ -4,6 +4,7 @@
 //! Out of scope: sockets (`serve`), statuses (`problem`), bodies of answers (`reply`).
 
 mod body;
+mod log_routes;
 mod metrics;
 mod observe;
 mod page;
@@ -25,6 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::executor::Executor;
 use crate::in_flight::InFlight;
+use crate::log::HostLog;
 use problem::Problem;
 use reply::Reply;
 
@@ -50,6 +52,7 @@ const LOOKUPS_MAX: usize = 2;
 #[derive(Debug)]
 pub struct Edge {
     executor: Arc<Executor>,
+    log: Arc<HostLog>,
     in_flight: Arc<InFlight<Reply>>,
     limits: EdgeLimits,
     build: Build,
@@ -70,11 +73,12 @@ pub struct Build {
 }
 
 impl Edge {
-    /// An edge in front of `executor`.
+    /// An edge in front of `executor`, and of the log of the same ledger.
     #[must_use]
-    pub fn new(executor: Arc<Executor>, limits: EdgeLimits, build: Build) -> Self {
+    pub fn new(executor: Arc<Executor>, log: Arc<HostLog>, limits: EdgeLimits, build: Build) -> Self {
         Self {
             executor,
+            log,
             in_flight: Arc::new(InFlight::new(limits.n_calls_max)),
             limits,
             build,
@@ -114,6 +118,12 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .route("/verify", get(page::page))
         .route("/execute", post(routes::execute))
         .route("/receipts/verify", post(routes::verify_receipt))
+        .route("/receipts/{exec_id}", get(log_routes::receipt))
+        .route("/receipts/{exec_id}/proof", get(log_routes::proof))
+        .route("/keys", get(log_routes::keys))
+        .route("/log/checkpoint", get(log_routes::checkpoint))
+        .route("/log/tile/{*place}", get(log_routes::tile))
+        .route("/log/cosignatures", post(log_routes::cosignatures))
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .with_state(edge);

@@ -50,12 +50,24 @@ fn request_id(request: &Request) -> HeaderValue {
     })
 }
 
-/// Paths that are not routes are the client's text and stay out of the log.
+/// Paths that are not routes are the client's text and stay out of the log, and so do ids.
 fn known_path(path: &str) -> &'static str {
-    ["/", "/health", "/ready", "/version", "/verify", "/execute", "/receipts/verify"]
-        .into_iter()
-        .find(|route| *route == path)
-        .unwrap_or("(unknown)")
+    const PATHS: [&str; 10] = [
+        "/",
+        "/health",
+        "/ready",
+        "/version",
+        "/verify",
+        "/execute",
+        "/receipts/verify",
+        "/keys",
+        "/log/checkpoint",
+        "/log/cosignatures",
+    ];
+    const PREFIXES: [(&str, &str); 2] = [("/log/tile/", "/log/tile/…"), ("/receipts/", "/receipts/…")];
+    let route = PATHS.into_iter().find(|route| *route == path);
+    let family = || PREFIXES.into_iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, name)| name);
+    route.or_else(family).unwrap_or("(unknown)")
 }
 
 /// Methods that HTTP does not define are the client's text as well.

@@ -37,14 +37,26 @@ pub(crate) enum Problem {
     BodyTooSlow,
     /// The connection broke while the body was read.
     BodyIncomplete,
-    /// Not `application/json`.
-    UnsupportedMediaType,
+    /// Not of the media type that the route takes.
+    UnsupportedMediaType(&'static str),
     /// In demo mode: a web page from elsewhere.
     OriginNotAllowed,
     /// No such route.
     NotFound,
     /// The route has other methods.
     MethodNotAllowed,
+    /// The log has no such tile, or not yet.
+    TileNotFound,
+    /// There is no signed receipt of such an execution.
+    ReceiptNotFound,
+    /// No checkpoint covers the receipt yet.
+    ReceiptNotLogged,
+    /// No cosignature that counts, or one that does not verify.
+    CosignatureRefused(&'static str),
+    /// The checkpoint is not kept.
+    CheckpointNotFound,
+    /// A witness has shown that this ledger was rolled back or forked.
+    LogRolledBack,
     /// The same request is still running.
     InProgress,
     /// The handler said no. Recorded.
@@ -155,13 +167,23 @@ impl Problem {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Request body too large", None),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "Request body too slow", SOON),
             Self::BodyIncomplete => (StatusCode::BAD_REQUEST, "body-incomplete", "Request body incomplete", SOON),
-            Self::UnsupportedMediaType => {
+            Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", None)
             }
             Self::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin-not-allowed", "Origin not allowed", None),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "No such route", None),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed on this route", None)
+            }
+            Self::TileNotFound => (StatusCode::NOT_FOUND, "tile-not-found", "No such tile", None),
+            Self::ReceiptNotFound => (StatusCode::NOT_FOUND, "receipt-not-found", "No such receipt", None),
+            Self::ReceiptNotLogged => {
+                (StatusCode::SERVICE_UNAVAILABLE, "receipt-not-logged", "Receipt not logged yet", SOON)
+            }
+            Self::CosignatureRefused(_) => (StatusCode::FORBIDDEN, "cosignature-refused", "Cosignature refused", None),
+            Self::CheckpointNotFound => (StatusCode::NOT_FOUND, "checkpoint-not-found", "No such checkpoint", None),
+            Self::LogRolledBack => {
+                (StatusCode::SERVICE_UNAVAILABLE, "log-rolled-back", "The ledger was rolled back", LATER)
             }
             Self::InProgress => (StatusCode::CONFLICT, "execution-in-progress", "Execution in progress", SOON),
             Self::HandlerRejected(..) => {
@@ -200,11 +222,23 @@ impl Problem {
             Self::BodyTooLarge => return format!("the body may have at most {REQUEST_BYTES_MAX} bytes"),
             Self::HandlerRejected(_, failure) => return failure.text.clone(),
             Self::HandlerFaulted(_, fault) => return stopped_because(*fault).to_owned(),
+            Self::UnsupportedMediaType(media_type) => {
+                return format!("send the body as Content-Type: {media_type}, without Content-Encoding");
+            }
+            Self::CosignatureRefused(why) => why,
+            Self::TileNotFound => "the log has no such tile, or not yet: its paths are those of C2SP's tlog-tiles",
+            Self::ReceiptNotFound => "no signed receipt of an execution with this id; it may still be running",
+            Self::ReceiptNotLogged => "the receipt is sealed and its proof is on its way; ask again",
+            Self::CheckpointNotFound => "this host does not keep such a checkpoint; cosign its newest one",
+            Self::LogRolledBack => {
+                "a witness has seen receipts that this ledger does not have: nothing runs until the operator has restored it"
+            }
             Self::BodyTooSlow => "the body did not arrive in time; nothing was done",
             Self::BodyIncomplete => "the body ended before its declared length; nothing was done",
-            Self::UnsupportedMediaType => "send the body as Content-Type: application/json, without Content-Encoding",
             Self::OriginNotAllowed => "demo mode executes nothing for web pages from elsewhere",
-            Self::NotFound => "the routes are /, /health, /ready, /version, /execute and /receipts/verify",
+            Self::NotFound => {
+                "the routes are /, /health, /ready, /version, /execute, /receipts, /keys, /log and /verify"
+            }
             Self::MethodNotAllowed => "the Allow header says which methods this route has",
             Self::InProgress => "the same request is still running; send it again to get its answer",
             Self::Interrupted(_) => {
@@ -258,10 +292,16 @@ impl Problem {
             | Self::BodyTooLarge
             | Self::BodyTooSlow
             | Self::BodyIncomplete
-            | Self::UnsupportedMediaType
+            | Self::UnsupportedMediaType(_)
             | Self::OriginNotAllowed
             | Self::NotFound
             | Self::MethodNotAllowed
+            | Self::TileNotFound
+            | Self::ReceiptNotFound
+            | Self::ReceiptNotLogged
+            | Self::CosignatureRefused(_)
+            | Self::CheckpointNotFound
+            | Self::LogRolledBack
             | Self::InProgress
             | Self::Overloaded
             | Self::Stopping

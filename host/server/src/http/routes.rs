@@ -17,6 +17,7 @@ use openexec_core::digest::Digest;
 use openexec_core::json::{self, FieldError, Fields, Value};
 use openexec_core::receipt;
 use openexec_core::request::{ExecId, RequestError, Submission};
+use openexec_ledger::LedgerError;
 use openexec_sandbox::Sandbox;
 use serde::Serialize;
 use serde_json::json;
@@ -27,6 +28,7 @@ use super::problem::Problem;
 use super::reply::Reply;
 use crate::executor::SignedRefusal;
 use crate::in_flight::NoAnswer;
+use crate::log::LAG_MAX;
 
 /// How long one probe of the ledger answers for all who ask.
 const PROBE_HOLDS: Duration = Duration::from_secs(1);
@@ -117,6 +119,12 @@ pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     if !ledger_is_writable(&edge).await {
         failing.push("ledger");
     }
+    if edge.log.lag() > LAG_MAX {
+        failing.push("log");
+    }
+    if edge.log.is_rolled_back() {
+        failing.push("log-rolled-back");
+    }
     let status = if failing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness { ready: failing.is_empty(), failing, controls: Stopped::of(&controls) };
     (status, Json(readiness)).into_response()
@@ -165,6 +173,9 @@ pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> 
     let body = read_json(request, edge.limits.read).await?;
     if edge.is_stopping() {
         return Err(Problem::Stopping);
+    }
+    if edge.log.is_rolled_back() {
+        return Err(Problem::LogRolledBack); // what this ledger says is unused was used in what it has lost
     }
     let refused = |refused: SignedRefusal| {
         edge.count_refusal(refused.refusal.code());
@@ -220,20 +231,29 @@ fn require_local_origin(headers: &HeaderMap) -> Result<(), Problem> {
 pub(super) async fn verify_receipt(State(edge): State<Arc<Edge>>, request: Request) -> Result<Response, Problem> {
     let body = read_json(request, edge.limits.read).await?;
     let Presented { exec_id, result, receipt } = Presented::parse(&body).map_err(Problem::MalformedBody)?;
-    let valid = match (ExecId::parse(&exec_id), Digest::parse(&receipt)) {
+    let issued = match (ExecId::parse(&exec_id), Digest::parse(&receipt)) {
         (Ok(exec_id), Ok(receipt)) if receipt::legacy(exec_id, &result) == receipt => {
             let _turn = edge.lookups.acquire().await.map_err(|_| Problem::Internal)?;
             let ledger = edge.executor.ledger.clone();
-            let issued = tokio::task::spawn_blocking(move || ledger.receipt(exec_id)).await;
-            let issued = issued.map_err(|_| Problem::Internal)?.map_err(|error| {
+            let look = move || Ok((ledger.receipt(exec_id)?, ledger.logged(exec_id)?.is_some()));
+            let found = tokio::task::spawn_blocking(look).await.map_err(|_| Problem::Internal)?;
+            let (issued, is_signed) = found.map_err(|error: LedgerError| {
                 tracing::error!(%error, "the ledger failed");
                 Problem::LedgerUnavailable
             })?;
-            issued == Some(receipt)
+            (issued == Some(receipt)).then_some((exec_id, is_signed))
         }
-        (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => None,
     };
-    Ok(Json(json!({"valid": valid})).into_response())
+    Ok(Json(match issued {
+        None => json!({"valid": false}),
+        Some((_, false)) => json!({"valid": true}),
+        Some((exec_id, true)) => {
+            let place = format!("/receipts/{exec_id}");
+            json!({"valid": true, "signed_receipt": place, "proof": format!("{place}/proof")})
+        }
+    })
+    .into_response())
 }
 
 /// The body of `/receipts/verify`.
