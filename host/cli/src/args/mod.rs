@@ -1,10 +1,12 @@
 //! The command line, as it is written. Every setting is a flag and an environment variable; the flag wins.
 //!
-//! In scope: names, defaults, help texts; `approval` and `control` for the commands of that name.
+//! In scope: names, defaults, help texts; `approval`, `control`, `log` and `receipt` for the commands of that name.
 //! Out of scope: whether the values make sense together (`config`).
 
 pub(crate) mod approval;
 pub(crate) mod control;
+pub(crate) mod log;
+pub(crate) mod receipt;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +16,8 @@ use openexec_core::limits::{APPROVAL_LIFETIME_S_MAX, LEGACY_LIFETIME_S_DEFAULT};
 
 pub(crate) use approval::ApprovalCommand;
 pub(crate) use control::ControlCommand;
+pub(crate) use log::LogCommand;
+pub(crate) use receipt::ReceiptCommand;
 
 /// The audience of a host that nobody has named.
 pub(crate) const DEFAULT_AUDIENCE: &str = "openexec";
@@ -47,6 +51,12 @@ pub(crate) enum Command {
     /// Make, sign, read and check approvals. For whoever governs; the host signs none.
     #[command(subcommand)]
     Approval(ApprovalCommand),
+    /// Look after receipts, and check what they prove. Needs no host.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// Look into the log of receipts from outside.
+    #[command(subcommand)]
+    Log(LogCommand),
 }
 
 #[derive(Debug, Subcommand)]

@@ -128,7 +128,9 @@ impl Fields {
         let value = self.any(member)?;
         let count = match value {
             Value::Integer(integer) => u64::try_from(integer).ok(),
-            Value::Null | Value::Bool(_) | Value::Float(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+            Value::Null | Value::Bool(_) | Value::Float(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                None
+            }
         };
         count.ok_or_else(|| self.wrong_type(member, "an integer from 0", &value))
     }
@@ -162,6 +164,42 @@ impl Fields {
             None => Err(FieldError::Missing { what: self.what, member }),
             Some(Value::Array(elements)) => Ok(elements),
             Some(other) => Err(self.wrong_type(member, "an array", &other)),
+        }
+    }
+
+    /// Takes an array that may be missing.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and no array.
+    pub fn optional_array(&mut self, member: &'static str) -> Result<Option<Vec<Value>>, FieldError> {
+        match self.members.take(member) {
+            None => Ok(None),
+            Some(Value::Array(elements)) => Ok(Some(elements)),
+            Some(other) => Err(self.wrong_type(member, "an array", &other)),
+        }
+    }
+
+    /// Takes `true`, or nothing: a statement that is made or left out. Whether it was made.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and not `true`.
+    pub fn optional_true(&mut self, member: &'static str) -> Result<bool, FieldError> {
+        match self.members.take(member) {
+            None => Ok(false),
+            Some(Value::Bool(true)) => Ok(true),
+            Some(other) => Err(self.wrong_type(member, "true", &other)),
+        }
+    }
+
+    /// Takes the members of an object that may be missing, whatever they are.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and no object.
+    pub fn optional_members(&mut self, member: &'static str) -> Result<Option<Members>, FieldError> {
+        match self.members.take(member) {
+            None => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(members)),
+            Some(other) => Err(self.wrong_type(member, "an object", &other)),
         }
     }
 
