@@ -71,7 +71,8 @@ fn load_with(
     Ok(Source { registry, components })
 }
 
-fn read_component(path: &Path) -> Result<(String, Vec<u8>), SourceError> {
+/// Reads the bytes of a component.
+pub(crate) fn read_component(path: &Path) -> Result<(String, Vec<u8>), SourceError> {
     let unreadable = |cause| SourceError::Unreadable { path: path.to_owned(), cause };
     if fs::metadata(path).map_err(unreadable)?.len() > COMPONENT_BYTES_MAX {
         return Err(SourceError::TooLarge { path: path.to_owned() });

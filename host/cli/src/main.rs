@@ -3,8 +3,8 @@
 //! In scope: turning a command line into a call, and its outcome into an exit code.
 //! Out of scope: everything a command does.
 //!
-//! Exit codes: 0 done; 1 the answer is no (a refused or failed execution, an approval that is not accepted); 2 it could
-//! not be done.
+//! Exit codes: 0 done; 1 the answer is no (a refused or failed execution, an approval that is not accepted, evidence that
+//! fails); 2 it could not be done; 3 (`receipt verify` only) nothing failed, but not everything could be checked.
 
 mod approval;
 mod args;
@@ -51,8 +51,13 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Approval(ApprovalCommand::Cosign(options)) => approval::cosign(&options),
         Command::Approval(ApprovalCommand::Inspect(options)) => approval::inspect(&options),
         Command::Approval(ApprovalCommand::Verify(options)) => approval::verify(&options),
-        Command::Receipt(ReceiptCommand::Key(source)) => receipt::key::print(&source),
-        Command::Receipt(ReceiptCommand::Keygen(options)) => receipt::key::keygen(&options),
-        Command::Log(LogCommand::Key(source)) => log::key::print(&source),
+        Command::Receipt(ReceiptCommand::Key(source)) => receipt::print_key(&source),
+        Command::Receipt(ReceiptCommand::Keygen(options)) => receipt::keygen(&options),
+        Command::Log(LogCommand::Key(source)) => log::print_key(&source),
+        Command::Receipt(ReceiptCommand::Export(options)) => receipt::export(&options),
+        Command::Receipt(ReceiptCommand::Verify(options)) => receipt::verify(&options),
+        Command::Receipt(ReceiptCommand::Assemble(options)) => receipt::assemble(&options),
+        Command::Log(LogCommand::VerifyProof(options)) => log::verify_proof(&options),
+        Command::Log(LogCommand::VerifyConsistency(options)) => log::verify_consistency(&options),
     }
 }

@@ -1,7 +1,7 @@
 //! The pure heart of OpenExec: what a request is, what may run, what came of it, and how all of that is spelled.
 //!
 //! In scope: strict JSON and its canonical forms, names, request identity, keys, approvals, trust, the registry manifest,
-//! admission, controls, outcomes, receipts, the log. Each file is one of its words.
+//! admission, controls, outcomes, receipts, the log, evidence. Each file is one of its words.
 //! Out of scope: keeping (`openexec-ledger`), running (`openexec-sandbox`), serving (`openexec-server`).
 //!
 //! Invariants
@@ -13,6 +13,7 @@ pub mod approval;
 pub mod control;
 pub mod digest;
 pub mod dsse;
+pub mod evidence;
 pub mod json;
 pub mod keys;
 pub mod limits;

@@ -13,6 +13,9 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// Deepest nesting of what a client presents to have it verified: the deepest result, inside one object.
 pub const PRESENTED_DEPTH_MAX: usize = JSON_DEPTH_MAX + 1;
 
+/// Deepest nesting of evidence, and of an answer with it: the deepest body of an effect, in the effect, in their list.
+pub const EVIDENCE_DEPTH_MAX: usize = JSON_DEPTH_MAX + 3;
+
 /// Largest integer that every JSON reader keeps exactly: 2^53 − 1 (RFC 7493).
 pub const JSON_INTEGER_MAX: i64 = 9_007_199_254_740_991;
 
@@ -129,3 +132,11 @@ const _: () = assert!(NOTE_SIGNATURES_MAX >= 16);
 const _: () = assert!(NOTE_BYTES_MAX >= 16 * 5 * 1024 * 4 / 3);
 const _: () = assert!(LOG_SIZE_MAX.leading_zeros() as usize + PROOF_HASHES_MAX == 64);
 const _: () = assert!(PROOF_HASHES_MAX * 45 + 64 < PROOF_BYTES_MAX - NOTE_BYTES_MAX);
+
+/// Largest evidence: the largest result and all effects at their largest, each character escaped, which triples them.
+pub const EVIDENCE_BYTES_MAX: usize = 72 * 1024 * 1024;
+
+const _: () = assert!(
+    EVIDENCE_BYTES_MAX
+        > 3 * (OUTPUT_BYTES_MAX as usize + EFFECTS_MAX * EFFECT_BODY_BYTES_MAX + REQUEST_BYTES_MAX) + PROOF_BYTES_MAX
+);

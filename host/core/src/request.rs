@@ -79,18 +79,25 @@ impl Request {
     /// The identity of this request at the host called `audience`, for `tenant`.
     #[must_use]
     pub fn identity(&self, audience: &Audience, tenant: &Tenant) -> Identity {
+        Identity::of(audience, tenant, &self.action, &self.nonce, self.payload.digest)
+    }
+}
+
+impl Identity {
+    /// The identity of a request of which the digest of the payload is enough.
+    #[must_use]
+    pub fn of(audience: &Audience, tenant: &Tenant, action: &Action, nonce: &Nonce, payload: Digest) -> Self {
         // Every name is printable ASCII and `jcs` escapes it, so the record can be written member by member, in order.
         let quoted = |text: &str| json::jcs(&Value::String(text.to_owned()));
         let record = format!(
-            r#"{{"action":{},"audience":{},"nonce":{},"payload":{{"sha256":"{}"}},"tenant":{},"type":"urn:openexec:request:v2"}}"#,
-            quoted(self.action.as_str()),
+            r#"{{"action":{},"audience":{},"nonce":{},"payload":{{"sha256":"{payload}"}},"tenant":{},"type":"urn:openexec:request:v2"}}"#,
+            quoted(action.as_str()),
             quoted(audience.as_str()),
-            quoted(self.nonce.as_str()),
-            self.payload.digest,
+            quoted(nonce.as_str()),
             quoted(tenant.as_str()),
         );
         let fingerprint = Digest::of(record.as_bytes());
-        Identity { exec_id: ExecId::of(&fingerprint), record, fingerprint }
+        Self { exec_id: ExecId::of(&fingerprint), record, fingerprint }
     }
 }
 

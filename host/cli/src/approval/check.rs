@@ -4,6 +4,7 @@
 //! Out of scope: whether nonce and approval are unused; only the ledger of the host knows.
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 
 use openexec_core::approval::v2::Body;
@@ -38,6 +39,26 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<ExitCode, Box<dyn Erro
     };
     say(lines.into_text().trim_end());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whose approvals count, by the files of the command line.
+pub(crate) fn read_trust(
+    file: Option<&Path>,
+    clawshield_public_key: Option<&Path>,
+    tenant: Option<&Tenant>,
+) -> Result<Option<Trust>, Box<dyn Error>> {
+    let text = |path| Ok::<_, Box<dyn Error>>(String::from_utf8(read(path)?)?);
+    let file = file.map(|path| Ok::<_, Box<dyn Error>>(TrustFile::parse(&text(path)?)?)).transpose()?;
+    let legacy = match (clawshield_public_key, tenant) {
+        (Some(path), Some(tenant)) => Some(LegacyTrust {
+            key: PublicKey::parse_pem(&text(path)?)?,
+            tenant: tenant.clone(),
+            lifetime_s_max: LEGACY_LIFETIME_S_DEFAULT,
+        }),
+        (Some(_), None) => return Err("an approval v1 is checked for one tenant: give --tenant".into()),
+        (None, _) => None,
+    };
+    Ok(Trust::of(legacy, file))
 }
 
 /// What is checked: everything that is read before the approval is.
@@ -77,22 +98,13 @@ fn refused(refusal: &Refusal) -> serde_json::Value {
 impl Question {
     fn of(options: &VerifyOptions) -> Result<Self, Box<dyn Error>> {
         let tenant = options.tenant.as_deref().map(Tenant::parse_governed).transpose()?;
-        let text = |path| Ok::<_, Box<dyn Error>>(String::from_utf8(read(path)?)?);
-        let file = options.trust.as_deref().map(|path| Ok::<_, Box<dyn Error>>(TrustFile::parse(&text(path)?)?));
-        let file = file.transpose()?;
-        let legacy = match (options.clawshield_public_key.as_deref(), &tenant) {
-            (Some(path), Some(tenant)) => Some(LegacyTrust {
-                key: PublicKey::parse_pem(&text(path)?)?,
-                tenant: tenant.clone(),
-                lifetime_s_max: LEGACY_LIFETIME_S_DEFAULT,
-            }),
-            (Some(_), None) => return Err("an approval v1 is checked for one tenant: give --tenant".into()),
-            (None, _) => None,
-        };
-        let audience = file.as_ref().map(|file| file.audience().clone());
+        let (file, legacy) = (options.trust.as_deref(), options.clawshield_public_key.as_deref());
+        let trust = read_trust(file, legacy, tenant.as_ref())?;
+        let trust = trust.ok_or("whose approvals count? give --trust or --clawshield-public-key")?;
+        let audience = trust.file().map(|file| file.audience().clone());
         Ok(Self {
             audience: audience.map_or_else(|| Audience::parse(DEFAULT_AUDIENCE), Ok)?,
-            trust: Trust::of(legacy, file).ok_or("whose approvals count? give --trust or --clawshield-public-key")?,
+            trust,
             tenant,
             component: options.component_digest.as_deref().map(Digest::parse).transpose()?,
             now: options.now.as_deref().map_or_else(|| Ok(SystemClock.now()), Timestamp::parse_utc)?,

@@ -18,7 +18,7 @@ use openexec_core::json;
 use openexec_core::refusal::Refusal;
 use openexec_core::request::{Request, Submission};
 
-pub(crate) use check::{inspect, verify};
+pub(crate) use check::{inspect, read_trust, verify};
 pub(crate) use key::keygen;
 pub(crate) use sign::{cosign, mint};
 

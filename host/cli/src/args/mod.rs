@@ -51,10 +51,10 @@ pub(crate) enum Command {
     /// Make, sign, read and check approvals. For whoever governs; the host signs none.
     #[command(subcommand)]
     Approval(ApprovalCommand),
-    /// Keys of receipts.
+    /// Look after receipts, and check what they prove. Needs no host.
     #[command(subcommand)]
     Receipt(ReceiptCommand),
-    /// The log over the receipts.
+    /// Look into the log of receipts from outside.
     #[command(subcommand)]
     Log(LogCommand),
 }

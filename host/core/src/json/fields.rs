@@ -167,6 +167,42 @@ impl Fields {
         }
     }
 
+    /// Takes an array that may be missing.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and no array.
+    pub fn optional_array(&mut self, member: &'static str) -> Result<Option<Vec<Value>>, FieldError> {
+        match self.members.take(member) {
+            None => Ok(None),
+            Some(Value::Array(elements)) => Ok(Some(elements)),
+            Some(other) => Err(self.wrong_type(member, "an array", &other)),
+        }
+    }
+
+    /// Takes `true`, or nothing: a statement that is made or left out. Whether it was made.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and not `true`.
+    pub fn optional_true(&mut self, member: &'static str) -> Result<bool, FieldError> {
+        match self.members.take(member) {
+            None => Ok(false),
+            Some(Value::Bool(true)) => Ok(true),
+            Some(other) => Err(self.wrong_type(member, "true", &other)),
+        }
+    }
+
+    /// Takes the members of an object that may be missing, whatever they are.
+    ///
+    /// # Errors
+    /// `FieldError` when it is there and no object.
+    pub fn optional_members(&mut self, member: &'static str) -> Result<Option<Members>, FieldError> {
+        match self.members.take(member) {
+            None => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(members)),
+            Some(other) => Err(self.wrong_type(member, "an object", &other)),
+        }
+    }
+
     /// Takes an object that may be missing, to be taken apart in turn.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 //! The reader is a recursive descent whose depth is bounded before it recurses, so no input exhausts the stack.
 
 use super::{Members, Value, number};
-use crate::limits::{JSON_DEPTH_MAX, JSON_INTEGER_MAX, PRESENTED_DEPTH_MAX};
+use crate::limits::{EVIDENCE_DEPTH_MAX, JSON_DEPTH_MAX, JSON_INTEGER_MAX, PRESENTED_DEPTH_MAX};
 
 /// Why a text is not accepted, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +89,14 @@ pub fn read_rendered(bytes: &[u8]) -> Result<Value, ReadError> {
 /// As `read`.
 pub fn read_presented(bytes: &[u8]) -> Result<Value, ReadError> {
     read_text(bytes, LargeIntegers::AsDoubles, PRESENTED_DEPTH_MAX)
+}
+
+/// As `read_rendered`, for what stands inside an answer of the host, or inside evidence.
+///
+/// # Errors
+/// As `read`.
+pub fn read_evidence(bytes: &[u8]) -> Result<Value, ReadError> {
+    read_text(bytes, LargeIntegers::AsDoubles, EVIDENCE_DEPTH_MAX)
 }
 
 fn read_text(bytes: &[u8], large_integers: LargeIntegers, depth_max: usize) -> Result<Value, ReadError> {

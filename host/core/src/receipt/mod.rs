@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::dsse::{self, Envelope};
+use crate::json::Value;
 use crate::keys::{KeyId, PublicKey, Signature};
 use crate::signing::SecretKey;
 
@@ -97,6 +98,13 @@ impl Signed {
             self.key_id,
             self.signature.to_base64(),
         )
+    }
+
+    /// The same envelope as a value, to stand inside a larger document.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let envelope = Envelope::unsigned(PAYLOAD_TYPE, self.statement.as_bytes().to_vec());
+        envelope.signed(self.key_id, self.signature).to_value()
     }
 
     /// Reads an envelope that holds a statement of a host with one signature. Nothing of it is true yet.

@@ -24,10 +24,9 @@ use openexec_core::log::leaf_hash_of;
 use openexec_core::log::note::VerifierKey;
 use openexec_core::log::prove::TilesError;
 use openexec_core::log::sign::LogKey;
-use openexec_core::log::tile::TILE_WIDTH;
 use openexec_ledger::{Ledger, LedgerError};
 
-pub use proof::ProofAnswer;
+pub use proof::{ProofAnswer, prove_from};
 pub use witnessed::CosignatureError;
 
 /// Time between two looks for new receipts while there are none: as long as it takes until a lone receipt has a proof,
@@ -273,13 +272,7 @@ fn restore(ledger: &dyn Ledger, key: &LogKey, checkpoint: SignedCheckpoint) -> R
     let signed = checkpoint.verify_log(key.verifier_key()).map_err(foreign)?;
     let size = signed.size();
     let differs = |cause: String| LogError::Differs { size, cause };
-    let n_last = size % u64::from(TILE_WIDTH);
-    let last = match u32::try_from(n_last).unwrap_or_default() {
-        0 => Vec::new(),
-        n_last => ledger.references(size - u64::from(n_last), n_last)?,
-    };
-    let last = last.iter().map(leaf_hash_of).collect();
-    let edge = Edge::restore(&proof::KeptTiles(ledger), size, last).map_err(|error| match error {
+    let edge = proof::edge_at(ledger, size).map_err(|error| match error {
         TilesError::Tiles(LedgerError::Unavailable(cause)) => LogError::Ledger(LedgerError::Unavailable(cause)),
         error @ (TilesError::Tiles(LedgerError::Broken(_)) | TilesError::Width(_) | TilesError::Proof(_)) => {
             differs(error.to_string())

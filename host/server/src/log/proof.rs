@@ -11,7 +11,7 @@ use openexec_core::log::edge::Edge;
 use openexec_core::log::proof::TlogProof;
 use openexec_core::log::prove::{self, Tiles, TilesError};
 use openexec_core::log::tile::{EntriesId, TILE_WIDTH, TileId};
-use openexec_core::log::{ENTRY_BYTES, entry};
+use openexec_core::log::{ENTRY_BYTES, entry, leaf_hash_of};
 use openexec_core::request::ExecId;
 use openexec_ledger::{Ledger, LedgerError};
 
@@ -56,6 +56,36 @@ impl Tiles for AllTiles<'_> {
     fn tile(&self, id: TileId) -> Result<Vec<Digest>, LedgerError> {
         self.edge.tile(id).map_or_else(|| self.kept.tile(id), |hashes| Ok(hashes.to_vec()))
     }
+}
+
+/// The edge of the tree when it had this size, from what the ledger keeps.
+pub(super) fn edge_at(ledger: &dyn Ledger, size: u64) -> Result<Edge, TilesError<LedgerError>> {
+    let n_last = size % u64::from(TILE_WIDTH);
+    let last = match u32::try_from(n_last).unwrap_or_default() {
+        0 => Vec::new(),
+        n_last => ledger.references(size - u64::from(n_last), n_last).map_err(TilesError::Tiles)?,
+    };
+    Edge::restore(&KeptTiles(ledger), size, last.iter().map(leaf_hash_of).collect())
+}
+
+/// The proof that the receipt at `index` is under this checkpoint, from what a ledger keeps, whether or not a host is
+/// running on it. `None` if the checkpoint does not cover it.
+///
+/// # Errors
+/// `LedgerError` when it could not be read, or is not what was signed.
+pub fn prove_from(
+    ledger: &dyn Ledger,
+    index: u64,
+    checkpoint: SignedCheckpoint,
+) -> Result<Option<TlogProof>, LedgerError> {
+    if !covers(&checkpoint, index) {
+        return Ok(None);
+    }
+    let size = checkpoint.checkpoint().size();
+    let edge = edge_at(ledger, size).map_err(broken)?;
+    let tiles = AllTiles { kept: KeptTiles(ledger), edge: &edge };
+    let hashes = prove::inclusion_proof(&tiles, index, size).map_err(broken)?;
+    Ok(Some(TlogProof { index, hashes, checkpoint }))
 }
 
 impl HostLog {
