@@ -15,10 +15,13 @@ pub mod proof;
 pub mod prove;
 pub mod tile;
 pub mod tree;
+mod witness_key;
 
 use crate::digest::Digest;
 use crate::keys;
 use crate::limits::LOG_SIZE_MAX;
+
+pub use witness_key::WitnessKey;
 
 /// What every entry begins with: says what the digest after it is of.
 pub const ENTRY_HEADER: &str = "urn:openexec:receipt:v2\n";
