@@ -3,8 +3,8 @@
 //! In scope: turning a command line into a call, and its outcome into an exit code.
 //! Out of scope: everything a command does.
 //!
-//! Exit codes: 0 done; 1 the answer is no (a refused or failed execution, an approval that is not accepted); 2 it could
-//! not be done.
+//! Exit codes: 0 done; 1 the answer is no (a refused or failed execution, an approval that is not accepted, a log that
+//! was caught); 2 it could not be done.
 
 mod approval;
 mod args;
@@ -17,6 +17,7 @@ mod ledger;
 mod logging;
 mod registry;
 mod serve;
+mod witness;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -48,5 +49,6 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Approval(ApprovalCommand::Cosign(options)) => approval::cosign(&options),
         Command::Approval(ApprovalCommand::Inspect(options)) => approval::inspect(&options),
         Command::Approval(ApprovalCommand::Verify(options)) => approval::verify(&options),
+        Command::Witness(options) => witness::run(&options),
     }
 }

@@ -424,8 +424,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StateError> {
         return Err(StateError::Unusable { path: path.to_owned(), cause });
     }
     create(connection).map_err(explain)?;
-    let check: String =
-        connection.pragma_query_value(None, "integrity_check", |row| row.get(0)).map_err(explain)?;
+    let check: String = connection.pragma_query_value(None, "integrity_check", |row| row.get(0)).map_err(explain)?;
     match check.as_str() {
         "ok" => Ok(()),
         _ => Err(StateError::Damaged { path: path.to_owned(), cause: check }),

@@ -118,7 +118,11 @@ impl Witness {
     ) -> Result<Comparison<'ours>, LookError> {
         let Some(ours) = ours else {
             // Nothing can contradict the first one. Whoever starts a witness late takes the log's past on trust.
-            tracing::warn!(origin = theirs.origin(), size = theirs.size(), "first checkpoint of this log: taken as it is");
+            tracing::warn!(
+                origin = theirs.origin(),
+                size = theirs.size(),
+                "first checkpoint of this log: taken as it is"
+            );
             return Ok(Comparison::Grown);
         };
         let (old, breach) = (ours.checkpoint(), |breach, found| Comparison::Breach { ours, breach, found });
@@ -146,12 +150,7 @@ impl Witness {
         }
     }
 
-    fn cosign(
-        &self,
-        ours: Option<&Cosigned>,
-        theirs: &SignedCheckpoint,
-        now_s: u64,
-    ) -> Result<Cosigned, LookError> {
+    fn cosign(&self, ours: Option<&Cosigned>, theirs: &SignedCheckpoint, now_s: u64) -> Result<Cosigned, LookError> {
         let checkpoint = theirs.checkpoint();
         let log_line = theirs.signatures().iter().find(|line| line.claims(&self.log_key));
         let log_line = log_line.ok_or(CheckpointError::Unsigned)?;

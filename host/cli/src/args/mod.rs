@@ -1,10 +1,11 @@
 //! The command line, as it is written. Every setting is a flag and an environment variable; the flag wins.
 //!
-//! In scope: names, defaults, help texts; `approval` and `control` for the commands of that name.
+//! In scope: names, defaults, help texts; `approval`, `control` and `witness` for the commands of that name.
 //! Out of scope: whether the values make sense together (`config`).
 
 pub(crate) mod approval;
 pub(crate) mod control;
+pub(crate) mod witness;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use openexec_core::limits::{APPROVAL_LIFETIME_S_MAX, LEGACY_LIFETIME_S_DEFAULT};
 
 pub(crate) use approval::ApprovalCommand;
 pub(crate) use control::ControlCommand;
+pub(crate) use witness::WitnessOptions;
 
 /// The audience of a host that nobody has named.
 pub(crate) const DEFAULT_AUDIENCE: &str = "openexec";
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     /// Make, sign, read and check approvals. For whoever governs; the host signs none.
     #[command(subcommand)]
     Approval(ApprovalCommand),
+    /// Watch the log of another host: cosign what only grows, and keep the evidence of what does not. On another machine.
+    Witness(Box<WitnessOptions>),
 }
 
 #[derive(Debug, Subcommand)]
