@@ -25,3 +25,4 @@ mod registry;
 mod retention;
 mod trust;
 mod vectors;
+mod witness;
