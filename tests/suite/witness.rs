@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use openexec_core::keys::encode_base64;
 use openexec_core::log::WitnessKey;
 use openexec_core::log::checkpoint::SignedCheckpoint;
 use openexec_core::log::note::{KeyName, VerifierKey};
@@ -18,6 +19,7 @@ use openexec_tests::openssl::openssl;
 use openexec_tests::python::python_with_cryptography;
 use openexec_tests::watched_log::{Lie, ORIGIN, Tree, WatchedLog};
 use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use signed_note::{Note as TheirNote, StandardVerifier, VerifierList};
 use tempfile::TempDir;
@@ -154,6 +156,15 @@ impl Running {
 
     fn get(&self, path: &str) -> Answer {
         client::get(self.address(), path).unwrap()
+    }
+
+    /// SIGTERM, and a clean end.
+    #[track_caller]
+    fn stop(mut self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{}", self.log());
+        assert!(self.log().contains("stopped"));
     }
 
     /// SIGKILL.
@@ -344,6 +355,11 @@ fn a_log_that_rolls_back_or_forks_is_caught_for_ever_and_both_notes_are_kept() {
         assert_eq!(alarm_in(&said), (breach.to_owned(), ours.clone(), theirs.clone()), "{before} to {after}");
         let status = witness.status(1);
         assert!(status.contains(&ours) && status.contains(&theirs), "{status}");
+        // Where the tree goes on, its root at the size before is the contradiction.
+        if after >= before {
+            let root = encode_base64(Tree::of(before, "other", fork).root().as_bytes());
+            assert!(status.contains(&format!("at the size cosigned before: {root}")), "{status}");
+        }
 
         // Back to honesty: too late.
         log.behaviour().tree = Tree::of(before + 10, "", u64::MAX);
@@ -539,7 +555,7 @@ fn one_state_has_one_witness() {
     let said = witness.look(2);
     assert!(said.contains("another witness is running"), "{said}");
     witness.status(0); // looking is allowed
-    running.kill();
+    running.stop();
     witness.look(0);
 }
 

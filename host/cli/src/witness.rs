@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openexec_core::keys::encode_base64;
 use openexec_core::log::WitnessKey;
 use openexec_core::log::checkpoint::SignedCheckpoint;
 use openexec_core::log::note::{Algorithm, KeyName, VerifierKey};
@@ -155,7 +156,7 @@ fn is_passing(error: &LookError) -> bool {
 
 fn report(look: &Look) {
     match look {
-        Look::Cosigned(ours) => tracing::info!(size = ours.checkpoint().size(), time = ours.time(), "cosigned"),
+        Look::Cosigned(_) => {} // said when it was durable, before the log was told
         Look::Unchanged(ours) => tracing::debug!(size = ours.checkpoint().size(), "the log is where it was"),
         Look::Caught(alarm) => shout(alarm),
     }
@@ -188,11 +189,14 @@ fn status(options: &StateOptions) -> Result<ExitCode, Box<dyn Error>> {
         say(&format!("{}: cosigned up to {} receipts\n\n{note}", checkpoint.origin(), checkpoint.size()));
     }
     let alarms = state.alarms()?;
-    for Alarm { origin, breach, raised_at, ours, theirs, .. } in &alarms {
+    for Alarm { origin, breach, raised_at, ours, theirs, found } in &alarms {
         let breach = breach.as_str();
         say(&format!(
             "ALARM {breach}: {origin}, noticed at {raised_at}\n\nthis witness had cosigned\n\n{ours}\nand then saw\n\n{theirs}"
         ));
+        if let Some(root) = found {
+            say(&format!("whose tree has this root at the size cosigned before: {}\n", encode_base64(root)));
+        }
     }
     Ok(if alarms.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -167,6 +167,7 @@ impl Witness {
         self.state.advance(&self.log_key, ours, &cosigned)?;
         // It is durable. A crash below loses nothing: the next start shows this very cosignature and hands it over.
         self.shown.checkpoint(&cosigned);
+        tracing::info!(origin = checkpoint.origin(), size = checkpoint.size(), time, "cosigned");
         Ok(cosigned)
     }
 

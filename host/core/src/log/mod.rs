@@ -1,8 +1,8 @@
 //! The transparency log: its tree, and the texts that prove what stands in it.
 //!
 //! In scope: what an entry is, RFC 6962 trees and proofs, tiles, signed checkpoints, cosignatures and offline proofs,
-//! as C2SP spells them (tlog-tiles, tlog-checkpoint, signed-note, tlog-cosignature, tlog-proof).
-//! Out of scope: keeping leaves and tiles, making signatures, asking witnesses, which keys to trust.
+//! and the key of a witness, as C2SP spells them (tlog-tiles, tlog-checkpoint, signed-note, tlog-cosignature, tlog-proof).
+//! Out of scope: keeping leaves and tiles, asking witnesses, which keys to trust.
 //!
 //! Invariants
 //! - An entry holds a digest and nothing else: publishing the log publishes no request and no result.
