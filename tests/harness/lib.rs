@@ -15,5 +15,6 @@ pub mod local;
 pub mod node;
 pub mod openssl;
 pub mod python;
+pub mod watched_log;
 
 mod oracles;

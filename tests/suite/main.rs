@@ -27,3 +27,4 @@ mod registry;
 mod retention;
 mod trust;
 mod vectors;
+mod witness;

@@ -4,7 +4,8 @@
 //! Out of scope: everything a command does.
 //!
 //! Exit codes: 0 done; 1 the answer is no (a refused or failed execution, an approval that is not accepted, evidence that
-//! fails); 2 it could not be done; 3 (`receipt verify` only) nothing failed, but not everything could be checked.
+//! fails, a log that was caught); 2 it could not be done; 3 (`receipt verify` only) nothing failed, but not everything
+//! could be checked.
 
 mod approval;
 mod args;
@@ -19,6 +20,7 @@ mod logging;
 mod receipt;
 mod registry;
 mod serve;
+mod witness;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -59,5 +61,6 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Receipt(ReceiptCommand::Assemble(options)) => receipt::assemble(&options),
         Command::Log(LogCommand::VerifyProof(options)) => log::verify_proof(&options),
         Command::Log(LogCommand::VerifyConsistency(options)) => log::verify_consistency(&options),
+        Command::Witness(options) => witness::run(&options),
     }
 }

@@ -6,8 +6,8 @@
 //!
 //! Invariants
 //! - A private key is never printed, and its memory is wiped when it is dropped.
-//! - The host holds keys only inside types that sign one kind of statement (`ReceiptKey`, `LogKey`): no code of it signs
-//!   bytes that a caller chose.
+//! - Host and witness hold keys only inside types that sign one kind of statement (`ReceiptKey`, `LogKey`, `WitnessKey`):
+//!   no code of theirs signs bytes that a caller chose.
 
 use std::fmt;
 

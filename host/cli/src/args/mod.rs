@@ -1,12 +1,14 @@
 //! The command line, as it is written. Every setting is a flag and an environment variable; the flag wins.
 //!
-//! In scope: names, defaults, help texts; `approval`, `control`, `log` and `receipt` for the commands of that name.
+//! In scope: names, defaults, help texts; `approval`, `control`, `log`, `receipt` and `witness` for the commands of that
+//! name.
 //! Out of scope: whether the values make sense together (`config`).
 
 pub(crate) mod approval;
 pub(crate) mod control;
 pub(crate) mod log;
 pub(crate) mod receipt;
+pub(crate) mod witness;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ pub(crate) use approval::ApprovalCommand;
 pub(crate) use control::ControlCommand;
 pub(crate) use log::LogCommand;
 pub(crate) use receipt::ReceiptCommand;
+pub(crate) use witness::WitnessOptions;
 
 /// The audience of a host that nobody has named.
 pub(crate) const DEFAULT_AUDIENCE: &str = "openexec";
@@ -57,6 +60,8 @@ pub(crate) enum Command {
     /// Look into the log of receipts from outside.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Watch the log of another host: cosign what only grows, and keep the evidence of what does not. On another machine.
+    Witness(Box<WitnessOptions>),
 }
 
 #[derive(Debug, Subcommand)]

@@ -17,7 +17,7 @@ use crate::log::note::{Algorithm, Note, NoteError, NoteSignature, VerifierKey};
 use crate::log::{hash_text, parse_decimal, parse_hash, tree};
 
 /// The latest time a cosignature may state, in seconds: what a signed 64-bit integer holds (C2SP).
-const TIME_MAX: u64 = i64::MAX as u64;
+pub(super) const TIME_MAX: u64 = i64::MAX as u64;
 
 /// A tree at one size.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The transparency log: its tree, and the texts that prove what stands in it.
 //!
 //! In scope: what an entry is, RFC 6962 trees and proofs, tiles, signed checkpoints, cosignatures and offline proofs,
-//! as C2SP spells them (tlog-tiles, tlog-checkpoint, signed-note, tlog-cosignature, tlog-proof).
+//! and the keys that sign them, as C2SP spells them (tlog-tiles, tlog-checkpoint, signed-note, tlog-cosignature, tlog-proof).
 //! Out of scope: keeping leaves and tiles, asking witnesses, which keys to trust.
 //!
 //! Invariants
@@ -20,6 +20,8 @@ pub mod tree;
 use crate::digest::Digest;
 use crate::keys;
 use crate::limits::LOG_SIZE_MAX;
+
+pub use sign::{LogKey, WitnessKey};
 
 /// What every entry begins with: says what the digest after it is of.
 pub const ENTRY_HEADER: &str = "urn:openexec:receipt:v2\n";

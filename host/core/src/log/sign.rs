@@ -8,12 +8,11 @@
 //! - A log key signs checkpoints of its own origin and nothing else; a witness key signs what it saw at a time and nothing
 //!   else.
 
-use crate::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, cosignature_message, log_signature_line};
+use crate::log::checkpoint::{
+    Checkpoint, CheckpointError, SignedCheckpoint, TIME_MAX, cosignature_message, log_signature_line,
+};
 use crate::log::note::{Algorithm, KeyName, NoteSignature, VerifierKey};
 use crate::signing::SecretKey;
-
-/// The latest time a cosignature may state, in seconds since 1970: the last second of the year 9999.
-const TIME_S_MAX: u64 = 253_402_300_799;
 
 /// The key that signs the checkpoints of one log.
 #[derive(Clone, Debug)]
@@ -80,7 +79,7 @@ impl WitnessKey {
     /// that the witness saw before. A time beyond the year 9999 is stated as its last second.
     #[must_use]
     pub fn cosign(&self, checkpoint: &Checkpoint, time_s: u64) -> NoteSignature {
-        let time_s = time_s.min(TIME_S_MAX);
+        let time_s = time_s.min(TIME_MAX);
         let signature = self.secret.sign(&cosignature_message(time_s, checkpoint));
         self.verifier.line([time_s.to_be_bytes().as_slice(), signature.as_bytes()].concat())
     }
@@ -104,6 +103,6 @@ mod tests {
         let other = Checkpoint::new("log.example/2", 3, tree::leaf_hash(b"x")).unwrap();
         assert_eq!(log.sign(other), Err(CheckpointError::Origin));
         let late = log.sign(checkpoint.clone()).unwrap().with(witness.cosign(&checkpoint, u64::MAX)).unwrap();
-        assert_eq!(late.verify_witness(witness.verifier_key()), Ok(TIME_S_MAX));
+        assert_eq!(late.verify_witness(witness.verifier_key()), Ok(TIME_MAX));
     }
 }
