@@ -74,16 +74,16 @@ fn the_quickstart_of_the_readme_works_by_copy_and_paste() {
     }
 }
 
-#[test]
-fn the_story_of_key_trust_approval_execution_replay_and_refusal_works_by_copy_and_paste() {
-    const NEXT: &str = "\n=== next ===\n";
-    let steps = steps("## With approvals\n");
-    assert_eq!(steps.len(), 9, "{steps:?}");
+const NEXT: &str = "\n=== next ===\n";
+
+/// One session, as a newcomer has it; the temporary folder, the port and the place of the binary are this test's own.
+/// Returns what each step said.
+#[track_caller]
+fn in_one_session(steps: &[(String, Option<String>)]) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-    // One session, as a newcomer has it; the temporary folder, the port and the place of the binary are this test's own.
     let mut session = "trap 'kill $! 2>/dev/null' EXIT\n".to_owned();
-    for (command, _) in &steps {
+    for (command, _) in steps {
         session.push_str(&format!("{command}\nprintf '{}'\n", NEXT.escape_default()));
     }
     let binaries = host::binary().parent().expect("a folder").display().to_string();
@@ -92,14 +92,39 @@ fn the_story_of_key_trust_approval_execution_replay_and_refusal_works_by_copy_an
     let output = Command::new("bash").args(["-ec", &session]).env("TMPDIR", folder.path()).output().expect("bash runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let answers: Vec<_> = said.split(NEXT).collect();
+    let answers: Vec<_> = said.split(NEXT).map(ToOwned::to_owned).collect();
     assert_eq!(answers.len(), steps.len() + 1, "{said}");
-    for ((command, shown), said) in steps.iter().zip(answers) {
+    answers
+}
+
+#[test]
+fn the_story_of_key_trust_approval_execution_replay_and_refusal_works_by_copy_and_paste() {
+    let steps = steps("## With approvals\n");
+    assert_eq!(steps.len(), 9, "{steps:?}");
+    for ((command, shown), said) in steps.iter().zip(in_one_session(&steps)) {
         match shown {
-            Some(shown) => assert_answers(shown, said, command),
+            Some(shown) => assert_answers(shown, &said, command),
             None if command.contains("cmp") => assert_eq!(said.trim(), "identical"),
             None if command.contains("halt") => assert!(said.contains(r#""code":"halted""#), "{said}"),
             None => assert_eq!(said, "", "{command}"),
         }
     }
+}
+
+#[test]
+fn the_story_of_evidence_verified_without_the_host_and_caught_when_forged_works_by_copy_and_paste() {
+    let mut all = steps("## With approvals\n");
+    let n_before = all.len();
+    all.extend(steps("### Evidence that needs no host\n"));
+    let said = in_one_session(&all);
+    let [exported, verified, forged, _] = &said[n_before..] else { panic!("{:?}", &said[n_before..]) };
+    assert_eq!(exported, "");
+    let first_line = |said: &str| said.lines().next().unwrap_or_default().to_owned();
+    // What the README shows, except for the date.
+    let shown = |step: usize| all[n_before + step].1.clone().expect("an answer is shown").trim().to_owned();
+    let (before, after) = shown(1).split_once('…').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a date");
+    let line = first_line(verified);
+    assert!(line.starts_with(&before) && line.ends_with(&after), "{verified}");
+    assert_eq!(first_line(forged), shown(2));
+    assert!(forged.trim_end().ends_with("exit code 1"), "{forged}");
 }
