@@ -97,7 +97,7 @@ fn their_root(address: SocketAddr, size: u64) -> Vec<u8> {
         let path = if width == 256 { format!("{index:03}") } else { format!("{index:03}.p/{width}") };
         let answer = client::get(address, &format!("/log/tile/entries/{path}")).unwrap().expect(200);
         for entry in parse_entries(&answer.body, u16::try_from(width).unwrap()).unwrap() {
-            tree.push(entry);
+            tree.push(entry.to_vec());
         }
     }
     tree.root().as_bytes().to_vec()

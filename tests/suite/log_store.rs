@@ -16,7 +16,7 @@ use openexec_core::time::Timestamp;
 use openexec_ledger::log::{CHECKPOINTS_KEPT, Witnessed};
 use openexec_ledger::memory::MemoryLedger;
 use openexec_ledger::sqlite::SqliteLedger;
-use openexec_ledger::{Claim, Ledger, LedgerError};
+use openexec_ledger::{Claim, Ledger, LedgerError, Log as _};
 use openexec_server::log::{HostLog, ProofAnswer, Witnesses};
 use openexec_tests::facts::{self, log_key, receipt_key, witness_key};
 use serde_json::json;
