@@ -24,6 +24,7 @@ pub(crate) struct Target {
     authority: String,
     host: HeaderValue,
     address: SocketAddr,
+    prefix: String,
     execute: Uri,
     ready: Uri,
 }
@@ -48,6 +49,7 @@ impl Target {
             authority: authority.to_string(),
             host: HeaderValue::from_str(authority.as_str()).map_err(|_| malformed())?,
             address,
+            prefix: prefix.to_owned(),
             execute: format!("{prefix}/execute").parse().map_err(|_| malformed())?,
             ready: format!("{prefix}/ready").parse().map_err(|_| malformed())?,
         })
@@ -67,6 +69,7 @@ pub(crate) struct Answer {
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
+    prefix: String,
     execute: Uri,
     ready: Uri,
 }
@@ -82,7 +85,13 @@ impl Connection {
             .map_err(|source| BenchError::Http { authority: target.authority.clone(), source })?;
         // An error of the driver also reaches the request in flight, where it is counted.
         tokio::task::spawn_local(driver);
-        Ok(Self { sender, host: target.host.clone(), execute: target.execute.clone(), ready: target.ready.clone() })
+        Ok(Self {
+            sender,
+            host: target.host.clone(),
+            prefix: target.prefix.clone(),
+            execute: target.execute.clone(),
+            ready: target.ready.clone(),
+        })
     }
 
     /// Waits until the connection can carry a request. An error says that the host has closed it.
@@ -98,6 +107,12 @@ impl Connection {
     /// Asks whether the host is ready.
     pub(crate) async fn get_ready(&mut self) -> Result<Answer, hyper::Error> {
         self.send(Method::GET, self.ready.clone(), Bytes::new()).await
+    }
+
+    /// Asks for another path, which must be one.
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Answer, hyper::Error> {
+        let uri = format!("{}{path}", self.prefix).parse().unwrap_or_else(|_| self.ready.clone());
+        self.send(Method::GET, uri, Bytes::new()).await
     }
 
     async fn send(&mut self, method: Method, uri: Uri, body: Bytes) -> Result<Answer, hyper::Error> {

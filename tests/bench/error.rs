@@ -52,6 +52,8 @@ pub(crate) enum BenchError {
     UnderLoad { cause: Box<BenchError>, log: String },
     #[error("a primitive could not be timed: {0}")]
     Primitive(String),
+    #[error("the log could not be measured: {0}")]
+    Log(String),
     #[error("cannot stop the host: {0}")]
     Stop(io::Error),
 }

@@ -14,6 +14,7 @@ mod bodies;
 mod connection;
 mod error;
 mod load;
+mod log;
 mod primitives;
 mod process;
 mod report;
@@ -54,6 +55,8 @@ enum Command {
     Serve(ServeArgs),
     /// Time what one execution consists of, without a host.
     Primitives(PrimitivesArgs),
+    /// Time inclusion proofs in a large log, without a host.
+    Log(LogArgs),
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +65,16 @@ struct PrimitivesArgs {
     #[arg(long, default_value = "handlers/components/echo.wasm")]
     component: PathBuf,
     /// Seconds for each primitive.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+}
+
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// Leaves of the log.
+    #[arg(long, default_value = "10000000")]
+    leaves: NonZeroU64,
+    /// Seconds of proofs.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
 }
@@ -171,6 +184,11 @@ fn run(command: Command) -> Result<ExitCode, BenchError> {
             io::stdout().write_all(primitives.to_text().as_bytes()).map_err(BenchError::Output)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Log(args) => {
+            let proofs = log::measure(args.leaves.get(), Duration::from_secs(args.seconds))?;
+            io::stdout().write_all(proofs.to_text().as_bytes()).map_err(BenchError::Output)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -256,7 +274,8 @@ impl SessionArgs {
                 let plan = self.plan(connections);
                 subject.bodies.stock_up(plan)?;
                 let measurement = load::measure(&subject.target, &subject.bodies, subject.process, plan).await?;
-                runs.push(Run { label: subject.label, connections, measurement });
+                let log_lag = log::lag(&subject.target, &subject.bodies).await?;
+                runs.push(Run { label: subject.label, connections, measurement, log_lag });
             }
         }
         Ok(runs)

@@ -37,6 +37,8 @@ pub(crate) struct Run {
     pub(crate) label: &'static str,
     pub(crate) connections: usize,
     pub(crate) measurement: Measurement,
+    /// How long after the load the log covered everything; `None` for a host without a log.
+    pub(crate) log_lag: Option<Duration>,
 }
 
 /// What starting and stopping the host took.
@@ -142,6 +144,7 @@ impl Run {
                 "p999": self.latency_ms(0.999),
                 "max": self.latency_ms(1.0),
             },
+            "log_lag_ms": self.log_lag.map(|lag| lag.as_secs_f64() * 1e3),
             "host_cpu_us_per_execution": self.host_cpu_micros(),
             "client_cpu_us_per_execution": self.client_cpu_micros(),
             "host_peak_memory_bytes": self.measurement.server_peak_bytes,
@@ -290,6 +293,13 @@ impl Report {
             }
         }
         for run in &self.runs {
+            if let Some(lag) = run.log_lag {
+                let ms = lag.as_secs_f64() * 1e3;
+                let (label, connections) = (run.label, run.connections);
+                notes.push(format!(
+                    "{label} host, {connections} connections: the log covered all {ms:.0} ms after the load"
+                ));
+            }
             for warning in run.warnings() {
                 notes.push(format!("{} host, {} connections: {warning}", run.label, run.connections));
             }

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod fixtures;
 pub mod host;
 pub mod local;
+pub mod log;
 pub mod node;
 pub mod openssl;
 pub mod python;

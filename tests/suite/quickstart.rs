@@ -14,7 +14,7 @@ fn steps(heading: &str) -> Vec<(String, Option<String>)> {
     let (mut block, mut language) = (String::new(), None::<String>);
     for line in section.expect("a section").lines() {
         match (line.strip_prefix("```"), language.take()) {
-            (Some(_), Some(open)) if open == "json" => {
+            (Some(_), Some(open)) if open == "json" || open == "text" => {
                 let step = steps.last_mut().expect("a command before its answer");
                 step.1 = Some(std::mem::take(&mut block));
             }

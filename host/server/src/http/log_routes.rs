@@ -72,7 +72,7 @@ pub(super) async fn keys(State(edge): State<Arc<Edge>>) -> Result<Response, Prob
     let receipt_keys = kept.iter().map(|kept| {
         json!({
             "key_id": kept.public.id().to_string(),
-            "public": kept.public.to_base64(),
+            "base64": kept.public.to_base64(),
             "pem": kept.public.to_pem(),
             "since": kept.since.to_string(),
             "current": kept.public == *current,
@@ -84,7 +84,8 @@ pub(super) async fn keys(State(edge): State<Arc<Edge>>) -> Result<Response, Prob
     Ok(Json(json!({
         "receipt_keys": receipt_keys.collect::<Vec<_>>(),
         "log": {"origin": log.name().as_str(), "vkey": log.to_string()},
-        "witnesses": {"vkeys": witness_keys, "quorum": witnesses.quorum},
+        "witnesses": witness_keys,
+        "witness_quorum": witnesses.quorum,
     }))
     .into_response())
 }
