@@ -118,7 +118,9 @@ const LIMITS: EdgeLimits = EdgeLimits {
 };
 
 /// The built-in registry, compiled once for all tests of this process.
-fn built_in() -> (Registry, Arc<Sandbox>) {
+#[must_use]
+#[track_caller]
+pub fn built_in() -> (Registry, Arc<Sandbox>) {
     static BUILT_IN: OnceLock<(Registry, Arc<Sandbox>)> = OnceLock::new();
     let build = || {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../handlers");
