@@ -8,6 +8,7 @@
 pub mod approvals;
 pub mod browser;
 pub mod client;
+pub mod evidence;
 pub mod facts;
 pub mod fixtures;
 pub mod host;

@@ -8,6 +8,7 @@ mod bad_input;
 mod canonical;
 mod clawshield;
 mod crash;
+mod evidence;
 mod governing;
 mod handlers;
 mod hostile;

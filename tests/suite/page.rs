@@ -4,12 +4,17 @@ use std::path::Path;
 use std::process::Command;
 
 use openexec_core::digest::Digest;
-use openexec_core::keys::encode_base64;
+use openexec_core::evidence::{Evidence, Keys};
+use openexec_core::keys::{PublicKey, encode_base64};
+use openexec_core::log::note::VerifierKey;
+use openexec_tests::approvals;
 use openexec_tests::browser::{chromium, puppeteer};
 use openexec_tests::client::Answer;
 use openexec_tests::host::Host;
 use openexec_tests::node::node;
 use serde_json::{Value, json};
+
+use crate::evidence::{all_keys, files, paid, verify_with};
 
 /// What `pack page --check` says when the recorded toolchain is not installed.
 const OTHER_TOOLCHAIN: i32 = 3;
@@ -118,15 +123,24 @@ fn the_committed_verifier_is_what_its_source_gives() {
     }
 }
 
-#[test]
-fn the_committed_verifier_imports_nothing_and_reports_on_whatever_it_is_asked() {
+/// Asks the committed verifier; `None` where there is no Node.
+fn ask(questions: &[String]) -> Option<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/page/verify.wasm");
-    let questions = [question("").to_string(), question("{\"é\":1}").to_string(), "{".to_owned(), String::new()];
-    let Some(said) = node(ASK, &json!({"path": path, "questions": questions}).to_string()) else { return };
+    let said = node(ASK, &json!({"path": path, "questions": questions}).to_string())?;
     let said: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(said["imports"], json!([]));
-    let reports = said["reports"].as_array().expect("reports");
+    let reports = said["reports"].as_array().expect("reports").clone();
     assert_eq!(reports.len(), questions.len());
+    Some(reports)
+}
+
+#[test]
+fn the_committed_verifier_imports_nothing_and_reports_on_whatever_it_is_asked() {
+    let mut other_key = question("");
+    other_key["receipt_keys"] = json!(["AAAA"]);
+    let others = [other_key.to_string(), question("{\"é\":1}").to_string(), "{".to_owned(), String::new()];
+    let questions = [&[question("").to_string()][..], &others].concat();
+    let Some(reports) = ask(&questions) else { return };
     for report in reports {
         assert_eq!(report["verdict"], "unreadable", "{report}");
         assert!(report["summary"].is_string() && report["execution"].is_null(), "{report}");
@@ -134,15 +148,93 @@ fn the_committed_verifier_imports_nothing_and_reports_on_whatever_it_is_asked() 
     }
 }
 
+/// The question that asks for the same as the command line with these keys.
+fn question_with(evidence: &str, keys: &Keys, trusts: bool) -> Value {
+    let texts = |keys: &[VerifierKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut question = question(evidence);
+    question["receipt_keys"] = keys.receipt_keys.iter().map(PublicKey::to_base64).collect();
+    question["log_key"] = json!(keys.log_key.as_ref().map(ToString::to_string).unwrap_or_default());
+    question["witness_keys"] = json!(texts(&keys.witness_keys));
+    question["quorum"] = json!(keys.quorum);
+    if trusts {
+        question["trust_file"] = json!(approvals::trust_file_text());
+        question["clawshield_public_key"] = json!(approvals::public(&approvals::key("shield")).to_pem());
+        question["clawshield_tenant_id"] = json!(approvals::TENANT);
+    }
+    question
+}
+
+/// A good bundle, and changed ones.
+fn bundles(evidence: &Evidence) -> Vec<String> {
+    let good: Value = serde_json::from_str(&evidence.spell()).expect("JSON");
+    let changed = |pointer: &str, value: Value| {
+        let mut bundle = good.clone();
+        *bundle.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
+        bundle.to_string()
+    };
+    let proof = good["proof"].as_str().expect("a proof").replacen("index ", "index 1", 1);
+    let mut without = good.clone();
+    without.as_object_mut().expect("an object").remove("openings");
+    vec![
+        good.to_string(),
+        changed("/result/amount", json!("999.00")),
+        changed("/payload/amount_minor", json!(1)),
+        changed("/request/nonce", json!("another")),
+        changed("/receipt/signatures/0/sig", good["approval"]["signatures"][0]["sig"].clone()),
+        changed("/approval/signatures/0/sig", good["receipt"]["signatures"][0]["sig"].clone()),
+        changed("/proof", json!(proof)),
+        without.to_string(),
+        changed("/type", json!("urn:openexec:evidence:v3")),
+        "{}".to_owned(),
+    ]
+}
+
+#[test]
+fn the_page_and_the_binary_say_the_same_of_good_and_of_changed_evidence() {
+    let (evidence, log) = paid();
+    let keys = all_keys(&log);
+    let setup = files(&evidence);
+    let trust = ["--trust", "trust.toml", "--clawshield-public-key", "shield.pem", "--tenant", "acme"];
+    let (mut questions, mut reports, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
+    for bundle in bundles(&evidence) {
+        for (keys, trusts) in [(&keys, true), (&Keys { quorum: 1, ..Keys::default() }, false)] {
+            std::fs::write(setup.folder().join("evidence.json"), &bundle).expect("a file");
+            let flags = if trusts { &trust[..] } else { &[] };
+            let output = verify_with(&setup, keys, &[flags, &["--json"]].concat());
+            let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let code = match report["verdict"].as_str() {
+                Some("verified") => 0,
+                Some("failed") => 1,
+                Some("unreadable") => 2,
+                _ => 3,
+            };
+            assert_eq!(output.status.code(), Some(code), "{report}");
+            verdicts.push(code);
+            reports.push(report);
+            questions.push(question_with(&bundle, keys, trusts).to_string());
+        }
+    }
+    assert_eq!(verdicts, [0, 3, 1, 1, 1, 1, 1, 1, 1, 3, 1, 3, 1, 1, 3, 3, 2, 2, 2, 2]);
+    let Some(asked) = ask(&questions) else { return };
+    assert_eq!(asked, reports);
+}
+
 #[test]
 fn a_person_sees_the_verdict_in_a_real_browser_and_nothing_leaves_it() {
     let host = Host::start();
-    let evidence = host.setup.folder().join("evidence.json");
-    std::fs::write(&evidence, "{}").expect("an evidence file");
+    let (evidence, log) = paid();
+    let (path, keys) = (host.setup.folder().join("evidence.json"), all_keys(&log));
+    std::fs::write(&path, evidence.spell()).expect("an evidence file");
     let url = format!("http://{}/verify", host.address);
+    let asked = question_with("", &keys, true);
+    let witnesses: Vec<_> = keys.witness_keys.iter().map(ToString::to_string).collect();
     let saw = chromium().and_then(|chromium| {
-        let fields = json!({"receipt-keys": "AAAA", "quorum": "2"});
-        let input = json!({"url": url, "chromium": chromium, "evidence": evidence, "fields": fields});
+        let fields = json!({
+            "receipt-keys": keys.receipt_keys[0].to_pem(), "log-key": asked["log_key"],
+            "witness-keys": witnesses.join("\n"), "quorum": "2", "trust-file": asked["trust_file"],
+            "clawshield-key": asked["clawshield_public_key"], "clawshield-tenant": asked["clawshield_tenant_id"],
+        });
+        let input = json!({"url": url, "chromium": chromium, "evidence": path, "fields": fields});
         puppeteer(include_str!("../fixtures/browse.js"), &input.to_string())
     });
     let saw: Value = match saw {
@@ -155,18 +247,20 @@ fn a_person_sees_the_verdict_in_a_real_browser_and_nothing_leaves_it() {
     assert_eq!(saw["requests"], json!([url]), "the page itself, and nothing else");
     assert_eq!(saw["complaints"], json!([]), "the browser's console");
     assert_eq!(saw["broken"], json!([]), "what the policy forbids and a script could do");
-    assert_eq!(
-        (&saw["chosen"], &saw["dropped"]),
-        (&json!("evidence.json (2 bytes)"), &json!("dropped.json (2 bytes)"))
-    );
-    for report in ["report", "reportOnTheDropped"] {
-        assert_eq!(saw[report]["verdict"], "unreadable", "{saw}");
-        assert_eq!(saw[report]["words"], "✘ Unreadable");
-        assert!(
-            saw[report]["summary"].as_str().is_some_and(|summary| summary.ends_with("nothing was checked.")),
-            "{saw}"
-        );
+    let name = format!("evidence.json ({} bytes)", evidence.spell().len());
+    assert_eq!((&saw["chosen"], &saw["dropped"]), (&json!(name), &json!("dropped.json (2 bytes)")));
+    let report = evidence.verify(&keys, None);
+    assert_eq!(saw["report"]["verdict"], "verified", "{saw}");
+    assert_eq!(saw["report"]["words"], "✔ Verified");
+    assert_eq!(saw["report"]["summary"], report.summary());
+    let seen: Vec<_> = saw["report"]["aspects"].as_array().expect("aspects").iter().collect();
+    assert_eq!(seen.len(), report.findings.len());
+    for (seen, finding) in seen.iter().zip(&report.findings) {
+        assert_eq!(seen["aspect"], finding.aspect.as_str());
+        assert_eq!(seen["verdict"], finding.verdict.as_str());
     }
+    assert_eq!(saw["reportOnTheDropped"]["verdict"], "unreadable", "{saw}");
+    assert_eq!(saw["reportOnTheDropped"]["words"], "✘ Unreadable");
     assert_eq!(saw["hiddenAfterAnEdit"], true, "a verdict is about what the form holds");
     assert_eq!((&saw["unlabelled"], &saw["overflow"]), (&json!([]), &json!(0)));
 }

@@ -46,7 +46,7 @@ impl std::fmt::Display for QuestionError {
             Self::ClawshieldTenant(error) => write!(f, "ClawShield's tenant: {error}"),
             Self::ClawshieldHalf => f.write_str("ClawShield's public key and tenant belong together: fill in both"),
             Self::Trust(error) => write!(f, "{error}"),
-            Self::Evidence(error) => write!(f, "this is not an evidence file: {error}"),
+            Self::Evidence(error) => write!(f, "{error}"),
         }
     }
 }
