@@ -144,9 +144,9 @@ impl Witness {
         // The log has forked, or these are not its tiles. Only the first is its fault.
         match authentic::root_at(&self.log, theirs, old.size()) {
             Ok(root) if root != *old.root() => Ok(breach(Breach::SplitView, Some(root))),
-            Ok(_) => Err(LookError::Tiles(AuthenticError::Forged)), // other tiles than a moment ago
+            // Equal: other tiles were answered a moment ago.
+            Ok(_) | Err(AuthenticError::Forged) => Err(LookError::Tiles(AuthenticError::Forged)),
             Err(AuthenticError::Tiles(error)) => Err(error.into()),
-            Err(AuthenticError::Forged) => Err(LookError::Tiles(AuthenticError::Forged)),
         }
     }
 
