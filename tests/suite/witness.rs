@@ -565,6 +565,8 @@ fn what_cannot_be_remembered_is_neither_shown_nor_handed_over_and_an_alarm_waits
 
     log.behaviour().tree = Tree::of(500, "other", 299);
     running.wait_for(|running| running.log().contains("ALARM"));
+    let before = n_failures(&running);
+    running.wait_for(|running| n_failures(running) > before);
     assert_eq!(running.get("/health").status, 503);
     alarm_in(&running.log()); // said, although it is not written down
     log.behaviour().tree = Tree::of(500, "", u64::MAX);
