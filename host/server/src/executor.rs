@@ -104,7 +104,8 @@ impl Executor {
         let sandbox = sandbox.into();
         let is_new = ledger.adopt_key(key.public().clone(), clock.now()).wait()?;
         tracing::info!(key_id = %key.public().id(), is_new, "receipts are signed");
-        let engine = EngineFacts { version: Sandbox::engine_version().to_owned(), digest: Sandbox::engine_digest() };
+        let engine =
+            EngineFacts { version: Sandbox::engine_version().to_owned(), digest: Sandbox::engine_digest() };
         let sealer = Sealer { key, registry: admission.registry.digest(), engine };
         let slots = Semaphore::new(sandbox.n_slots() as usize);
         let cores = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
@@ -139,7 +140,9 @@ impl Executor {
         let claim = match admitted.require_timely(now) {
             Ok(()) => self.ledger.reserve(admitted.reserve_at(now)).await?,
             // An approval whose time is over still gets the answer that it paid for, and nothing else.
-            Err(refusal) => self.ledger.recall(admitted.reserve_at(now)).await?.ok_or_else(|| refuse(refusal))?,
+            Err(refusal) => {
+                self.ledger.recall(admitted.reserve_at(now)).await?.ok_or_else(|| refuse(refusal))?
+            }
         };
         match claim {
             Claim::Fresh(reservation) | Claim::Unsealed(reservation) => {

@@ -58,8 +58,7 @@ impl ApprovalFacts {
         let decision = decision.as_ref().map_or_else(
             || "null".to_owned(),
             |Decision { id, trace_id }| {
-                let trace_id =
-                    trace_id.as_ref().map_or_else(|| "null".to_owned(), |trace| json::quoted(trace.as_str()));
+                let trace_id = trace_id.as_ref().map_or_else(|| "null".to_owned(), |trace| json::quoted(trace.as_str()));
                 format!(r#"{{"id":{},"trace_id":{trace_id}}}"#, json::quoted(id.as_str()))
             },
         );

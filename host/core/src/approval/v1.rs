@@ -12,8 +12,8 @@
 //! it consumes it.
 
 use super::{
-    ApprovalFacts, ApprovalUse, Authentic, Call, Ceilings, Format, NotApproved, VerifiedApproval, Window, is_uuid,
-    require, require_tenant, text_of,
+    ApprovalFacts, ApprovalUse, Authentic, Call, Ceilings, Format, NotApproved, VerifiedApproval, Window, is_uuid, require,
+    require_tenant, text_of,
 };
 use crate::digest::Digest;
 use crate::json::{self, FieldError, Fields, Members, Value};

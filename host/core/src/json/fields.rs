@@ -128,9 +128,7 @@ impl Fields {
         let value = self.any(member)?;
         let count = match value {
             Value::Integer(integer) => u64::try_from(integer).ok(),
-            Value::Null | Value::Bool(_) | Value::Float(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
-                None
-            }
+            Value::Null | Value::Bool(_) | Value::Float(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
         };
         count.ok_or_else(|| self.wrong_type(member, "an integer from 0", &value))
     }

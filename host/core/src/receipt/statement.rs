@@ -181,9 +181,9 @@ impl Receipt {
         let mut resources = fields.object("resources")?;
         let fault = fields.nullable_text("fault")?;
         let effects = fields.nullable_members("effects")?.map(|members| read_effects(Value::Object(members)));
-        let result = fields
-            .nullable_members("result")?
-            .map(|members| read_commitment(Fields::of(Part::Result.as_str(), Value::Object(members))?));
+        let result = fields.nullable_members("result")?.map(|members| {
+            read_commitment(Fields::of(Part::Result.as_str(), Value::Object(members))?)
+        });
         Ok(Self {
             exec_id: ExecId::parse(&fields.text("exec_id")?)?,
             fingerprint,
@@ -201,7 +201,9 @@ impl Receipt {
             registry: read_sha256(fields.object("registry")?)?,
             engine: EngineFacts { version: engine.text("version")?, digest: read_sha256(engine)? },
             outcome: Status::parse(&fields.text("outcome")?).ok_or(StatementError::Word("outcome"))?,
-            fault: fault.map(|word| Fault::parse(&word).ok_or(StatementError::Word("fault"))).transpose()?,
+            fault: fault
+                .map(|word| Fault::parse(&word).ok_or(StatementError::Word("fault")))
+                .transpose()?,
             resources: Resources { fuel: resources.count("fuel")?, memory_bytes: resources.count("memory_bytes")? },
             payload: read_commitment(fields.object(Part::Payload.as_str())?)?,
             result: result.transpose()?,

@@ -147,8 +147,7 @@ pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswe
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    let (id, leaf) =
-        row.ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
+    let (id, leaf) = row.ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
     if let (Some(key), Some(seal)) = (key, &sealed.seal) {
         receipts::append(connection, leaf, key, &seal.signed)?;
     }
@@ -249,8 +248,7 @@ pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", version)
 }
 
-const SELECT: &str =
-    "SELECT execution.id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
+const SELECT: &str = "SELECT execution.id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
     output_bytes_max, deadline_ms_max, approval_format, approval_ref, reserved_at, state, fault, fuel, memory_bytes,
     receipt, sealed_at, execution.leaf, payload, approval, approval_facts, result, failure_kind, failure_text, blinding
     FROM execution LEFT JOIN body ON body.execution = execution.id";
@@ -332,9 +330,7 @@ impl KeptRow {
             (Some(format), Some(reference), Some(text)) => Some(ApprovalUse {
                 facts: match self.approval_facts {
                     Some(facts) => ApprovalFacts::parse(&facts).map_err(|_| broken(id, "approval_facts"))?,
-                    None => {
-                        facts_of_old(Format::parse(&format).ok_or_else(|| broken(id, "approval_format"))?, reference)
-                    }
+                    None => facts_of_old(Format::parse(&format).ok_or_else(|| broken(id, "approval_format"))?, reference),
                 },
                 text: text.into(),
             }),

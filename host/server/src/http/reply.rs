@@ -70,7 +70,9 @@ impl Reply {
                 refused: false,
                 code: "succeeded",
             },
-            Outcome::Failed(failure) => Self::problem(&Problem::HandlerRejected(recorded(&sealed), failure.clone())),
+            Outcome::Failed(failure) => {
+                Self::problem(&Problem::HandlerRejected(recorded(&sealed), failure.clone()))
+            }
             Outcome::Faulted(fault) => Self::problem(&Problem::HandlerFaulted(recorded(&sealed), *fault)),
             Outcome::Interrupted => Self::problem(&Problem::Interrupted(recorded(&sealed))),
         }
