@@ -180,7 +180,6 @@ impl WatchedLog {
     }
 
     /// Its side of things, to look at or to change.
-    #[must_use]
     pub fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
         self.behaviour.lock().unwrap_or_else(PoisonError::into_inner)
     }

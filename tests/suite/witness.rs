@@ -391,7 +391,7 @@ fn a_running_witness_says_so_and_goes_on_showing_what_it_vouches_for() {
     running.wait_for(|running| running.get("/health").status == 503);
     assert_eq!(running.get("/health").json(), json!({"status": "alarm", "size": 300}));
     log.behaviour().tree = Tree::of(500, "", u64::MAX);
-    running.wait_for(|running| running.log().contains("nothing of this log is cosigned any more: "));
+    running.wait_for(|running| running.log().contains("this log was caught: "));
     assert_eq!(running.get("/checkpoint").body, shown.body);
     assert_eq!(running.log().matches("ALARM").count(), 1);
     running.kill();
@@ -544,6 +544,37 @@ fn no_two_cosignatures_contradict_each_other_however_often_the_witness_is_killed
     for note in notes {
         assert_eq!(note.checkpoint().root(), &Tree::of(note.checkpoint().size(), "", u64::MAX).root());
     }
+}
+
+#[test]
+fn what_cannot_be_remembered_is_neither_shown_nor_handed_over_and_an_alarm_waits_until_it_can_be() {
+    let log = WatchedLog::start(300);
+    let witness = Folder::watching(&log);
+    let running = witness.start(&[]);
+    running.wait_for(|_| witness.n_posted() > 0);
+    let shown = running.get("/checkpoint").expect(200).text();
+
+    let state = witness.state();
+    state.execute_batch("BEGIN IMMEDIATE").unwrap(); // nobody else writes now
+    log.behaviour().tree.grow(400, "", u64::MAX);
+    let n_failures = |running: &Running| running.log().matches("nothing is cosigned\"").count();
+    running.wait_for(|running| n_failures(running) == 1);
+    assert!(running.log().contains("cannot use the state"), "{}", running.log());
+    assert_eq!(running.get("/checkpoint").text(), shown);
+    assert!(log.behaviour().posted.iter().all(|note| *note == shown));
+
+    log.behaviour().tree = Tree::of(500, "other", 299);
+    running.wait_for(|running| running.log().contains("ALARM"));
+    let before = n_failures(&running);
+    running.wait_for(|running| n_failures(running) > before);
+    assert_eq!(running.get("/health").status, 503);
+    alarm_in(&running.log()); // said, although it is not written down
+    log.behaviour().tree = Tree::of(500, "", u64::MAX);
+    state.execute_batch("ROLLBACK").unwrap();
+    running.wait_for(|running| running.log().contains("this log was caught: "));
+    assert_eq!(running.get("/checkpoint").text(), shown);
+    running.kill();
+    assert!(witness.status(1).contains("ALARM split-view"));
 }
 
 #[test]

@@ -47,9 +47,7 @@ fn watch(options: &WitnessOptions) -> Result<ExitCode, Box<dyn Error>> {
         "this is the verifier key of the witness: configure it where its cosignatures count"
     );
     if options.once {
-        let look = witness.look(now_s())?;
-        report(&look);
-        return Ok(match look {
+        return Ok(match witness.look(now_s())? {
             Look::Cosigned(_) | Look::Unchanged(_) => ExitCode::SUCCESS,
             Look::Caught(_) => ExitCode::FAILURE,
         });
@@ -117,19 +115,9 @@ async fn stay(options: &WitnessOptions, witness: Arc<Witness>) -> Result<(), Box
 }
 
 fn look_for_ever(witness: &Witness, interval: Duration) -> std::convert::Infallible {
-    let mut has_shouted = false;
     loop {
         match witness.look(now_s()) {
-            Ok(Look::Caught(alarm)) if has_shouted => {
-                tracing::error!(
-                    origin = alarm.origin,
-                    "nothing of this log is cosigned any more: `openexec witness status`"
-                );
-            }
-            Ok(look) => {
-                report(&look);
-                has_shouted = matches!(look, Look::Caught(_));
-            }
+            Ok(Look::Cosigned(_) | Look::Unchanged(_) | Look::Caught(_)) => {} // it has said what it found
             Err(error) if is_passing(&error) => tracing::warn!(%error, "the log could not be looked at"),
             Err(error) => tracing::error!(%error, "nothing is cosigned"),
         }
@@ -152,26 +140,6 @@ fn is_passing(error: &LookError) -> bool {
         | LookError::Tiles(_)
         | LookError::State(_) => false,
     }
-}
-
-fn report(look: &Look) {
-    match look {
-        Look::Cosigned(_) => {} // said when it was durable, before the log was told
-        Look::Unchanged(ours) => tracing::debug!(size = ours.checkpoint().size(), "the log is where it was"),
-        Look::Caught(alarm) => shout(alarm),
-    }
-}
-
-/// The two notes are the evidence, so they are said in full.
-fn shout(alarm: &Alarm) {
-    tracing::error!(
-        breach = alarm.breach.as_str(),
-        origin = alarm.origin,
-        raised_at = alarm.raised_at,
-        ours = alarm.ours,
-        theirs = alarm.theirs,
-        "ALARM: the log contradicts what it signed before; nothing of it is cosigned any more"
-    );
 }
 
 /// Prints the verifier key.

@@ -469,3 +469,111 @@ fn explain(error: rusqlite::Error, path: &Path) -> StateError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use openexec_core::digest::Digest;
+    use openexec_core::log::WitnessKey;
+    use openexec_core::log::checkpoint::log_signature_line;
+    use openexec_core::log::note::{Algorithm, KeyName};
+    use openexec_core::signing::SecretKey;
+
+    use super::*;
+
+    /// A log that signs whatever is asked, and a witness that cosigns it.
+    struct Keys {
+        log_secret: SecretKey,
+        log: VerifierKey,
+        witness: WitnessKey,
+    }
+
+    impl Keys {
+        fn new() -> Self {
+            let log_secret = SecretKey::from_seed(&[1; 32]).unwrap();
+            let log =
+                VerifierKey::new(KeyName::parse("log.example").unwrap(), Algorithm::Log, log_secret.public().clone());
+            let witness =
+                WitnessKey::new(KeyName::parse("witness.example").unwrap(), SecretKey::from_seed(&[2; 32]).unwrap());
+            Self { log_secret, log, witness }
+        }
+
+        fn cosigned(&self, size: u64, root: &str) -> Cosigned {
+            let checkpoint = Checkpoint::new("log.example", size, Digest::of(root.as_bytes())).unwrap();
+            let line = log_signature_line(&self.log, &self.log_secret.sign(checkpoint.text().as_bytes())).unwrap();
+            let note =
+                SignedCheckpoint::new(checkpoint.clone(), line).with(self.witness.cosign(&checkpoint, 5)).unwrap();
+            Cosigned::verify(note, &self.log, self.witness.verifier_key()).unwrap()
+        }
+
+        fn latest(&self, state: &State) -> Option<Cosigned> {
+            state.latest(&self.log, self.witness.verifier_key()).unwrap()
+        }
+    }
+
+    #[test]
+    fn of_racing_writers_who_compared_with_the_same_checkpoint_one_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = &folder.path().join("witness.db");
+        let (keys, first) = (&Keys::new(), State::open(path).unwrap());
+        let mut before = None;
+        for size in 1..=20 {
+            let (from, start) = (&before, &Barrier::new(8));
+            let n_won = thread::scope(|scope| {
+                let race = |number: u64| {
+                    // As a second process would: with a connection of its own.
+                    let state = State::open_to_look(path).unwrap();
+                    start.wait();
+                    state.advance(&keys.log, from.as_ref(), &keys.cosigned(size, &number.to_string()))
+                };
+                let racers: Vec<_> = (0..8).map(|number| scope.spawn(move || race(number))).collect();
+                let ends = racers.into_iter().map(|racer| racer.join().unwrap());
+                ends.filter(|end| match end {
+                    Ok(()) => true,
+                    Err(error) => {
+                        assert!(matches!(error, StateError::Overtaken { .. }), "{error}");
+                        false
+                    }
+                })
+                .count()
+            });
+            assert_eq!(n_won, 1);
+            before = keys.latest(&first);
+            assert_eq!(before.as_ref().map(|ours| ours.checkpoint().size()), Some(size));
+        }
+    }
+
+    #[test]
+    fn nothing_is_replaced_by_what_is_not_larger_nor_after_an_alarm() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keys, state) = (Keys::new(), State::open(&folder.path().join("witness.db")).unwrap());
+        let ours = keys.cosigned(7, "a");
+        state.advance(&keys.log, None, &ours).unwrap();
+        for (from, to) in [
+            (None, keys.cosigned(8, "b")),
+            (Some(&ours), keys.cosigned(7, "b")),
+            (Some(&ours), keys.cosigned(6, "b")),
+            (Some(&keys.cosigned(7, "b")), keys.cosigned(8, "b")),
+            (Some(&keys.cosigned(6, "a")), keys.cosigned(8, "b")),
+        ] {
+            assert!(matches!(state.advance(&keys.log, from, &to), Err(StateError::Overtaken { .. })));
+        }
+        let alarm = Alarm {
+            origin: "log.example".to_owned(),
+            breach: Breach::SplitView,
+            raised_at: 9,
+            ours: ours.note().to_string(),
+            theirs: keys.cosigned(7, "b").note().to_string(),
+            found: Some([3; 32]),
+        };
+        state.raise(&alarm).unwrap();
+        assert!(state.advance(&keys.log, Some(&ours), &keys.cosigned(8, "b")).is_err());
+        drop(state);
+        let state = State::open(&folder.path().join("witness.db")).unwrap();
+        assert_eq!((keys.latest(&state), state.alarms().unwrap()), (Some(ours), vec![alarm.clone()]));
+        assert_eq!(state.alarm("log.example").unwrap(), Some(alarm));
+        assert_eq!(state.alarm("other.example").unwrap(), None);
+    }
+}

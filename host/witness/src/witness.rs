@@ -1,8 +1,9 @@
 //! One look at the log, and what follows from it.
 //!
 //! In scope: the order of the steps: read, verify, compare, remember, cosign, show.
-//! Out of scope: how often, and whom to tell (`openexec witness`).
+//! Out of scope: how often (`openexec witness`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openexec_core::digest::Digest;
@@ -34,6 +35,10 @@ pub struct Witness {
     pub posts: bool,
     /// The size of the checkpoint whose cosignature the log did not want.
     unwanted: Mutex<Option<u64>>,
+    /// The alarm that could not be written down yet.
+    unkept: Mutex<Option<Alarm>>,
+    /// Whether the evidence was said in full.
+    has_shouted: AtomicBool,
 }
 
 /// What a look found.
@@ -83,7 +88,8 @@ impl Witness {
         if state.alarm(log_key.name().as_str())?.is_some() {
             shown.alarm();
         }
-        Ok(Self { log, log_key, key, state, shown, posts, unwanted: Mutex::new(None) })
+        let (unwanted, unkept, has_shouted) = (Mutex::default(), Mutex::default(), AtomicBool::default());
+        Ok(Self { log, log_key, key, state, shown, posts, unwanted, unkept, has_shouted })
     }
 
     /// Looks at the log once. `now_s` is the time in seconds since 1970.
@@ -91,14 +97,19 @@ impl Witness {
     /// # Errors
     /// `LookError`: look again later.
     pub fn look(&self, now_s: u64) -> Result<Look, LookError> {
+        self.keep()?;
         if let Some(alarm) = self.state.alarm(self.log_key.name().as_str())? {
+            self.shout(&alarm);
             return Ok(Look::Caught(alarm));
         }
         let theirs = SignedCheckpoint::parse(&self.log.checkpoint()?)?;
         theirs.verify_log(&self.log_key)?; // from here on it can be held against the log
         let ours = self.state.latest(&self.log_key, self.key.verifier_key())?;
         let look = match self.compare(ours.as_ref(), theirs.checkpoint())? {
-            Comparison::Same(ours) => Look::Unchanged(ours.clone()),
+            Comparison::Same(ours) => {
+                tracing::debug!(size = ours.checkpoint().size(), "the log is where it was");
+                Look::Unchanged(ours.clone())
+            }
             Comparison::Grown => Look::Cosigned(self.cosign(ours.as_ref(), &theirs, now_s)?),
             Comparison::Breach { ours, breach, found } => {
                 return Ok(Look::Caught(self.raise(ours, &theirs, breach, found, now_s)?));
@@ -144,9 +155,9 @@ impl Witness {
         // The log has forked, or these are not its tiles. Only the first is its fault.
         match authentic::root_at(&self.log, theirs, old.size()) {
             Ok(root) if root != *old.root() => Ok(breach(Breach::SplitView, Some(root))),
-            Ok(_) => Err(LookError::Tiles(AuthenticError::Forged)), // other tiles than a moment ago
+            // Equal: other tiles were answered a moment ago.
+            Ok(_) | Err(AuthenticError::Forged) => Err(LookError::Tiles(AuthenticError::Forged)),
             Err(AuthenticError::Tiles(error)) => Err(error.into()),
-            Err(AuthenticError::Forged) => Err(LookError::Tiles(AuthenticError::Forged)),
         }
     }
 
@@ -188,8 +199,37 @@ impl Witness {
             found: found.map(|root| *root.as_bytes()),
         };
         self.shown.alarm();
-        self.state.raise(&alarm)?;
+        self.shout(&alarm);
+        *self.unkept.lock().unwrap_or_else(PoisonError::into_inner) = Some(alarm.clone());
+        self.keep()?;
         Ok(alarm)
+    }
+
+    /// Writes an alarm down that is not yet. Until that is done, no look goes on to anything else.
+    fn keep(&self) -> Result<(), StateError> {
+        let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(alarm) = unkept.as_ref() {
+            self.state.raise(alarm)?;
+            *unkept = None;
+        }
+        Ok(())
+    }
+
+    /// The two notes are the evidence, so they are said in full, once.
+    fn shout(&self, alarm: &Alarm) {
+        let Alarm { origin, breach, raised_at, ours, theirs, .. } = alarm;
+        let breach = breach.as_str();
+        match self.has_shouted.swap(true, Ordering::Relaxed) {
+            false => tracing::error!(
+                breach,
+                origin,
+                raised_at,
+                ours,
+                theirs,
+                "ALARM: the log contradicts what it signed before; nothing of it is cosigned any more"
+            ),
+            true => tracing::error!(breach, origin, "this log was caught: nothing of it is cosigned any more"),
+        }
     }
 
     /// Hands the cosignature to the log, unless it shows it or has said that it does not want it.
