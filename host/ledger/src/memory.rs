@@ -111,7 +111,10 @@ fn held(rows: &[Row], nonces: &BTreeMap<(String, String), usize>, reserved: &Res
         // A v2 names its nonce, so it has no other use.
         let approval = reserved.approval.as_ref().filter(|approval| approval.facts.format == Format::V1)?;
         let used = rows.iter().filter_map(|row| row.reserved.approval.as_ref());
-        return used.map(|used| used.facts.reference).any(|used| used == approval.facts.reference).then_some(Claim::Consumed);
+        return used
+            .map(|used| used.facts.reference)
+            .any(|used| used == approval.facts.reference)
+            .then_some(Claim::Consumed);
     };
     if row.reserved.fingerprint != reserved.fingerprint {
         return Some(Claim::Taken);

@@ -21,15 +21,15 @@ pub(super) fn key(connection: &Connection, signed: &Signed) -> Result<i64, Ledge
         .prepare_cached("SELECT id FROM receipt_key WHERE key_id = ?1")?
         .query_row([signed.key_id.as_bytes()], |row| row.get(0))
         .optional()?;
-    key.ok_or_else(|| LedgerError::Broken(format!("a receipt by the key {}, which was never made known", signed.key_id)))
+    key.ok_or_else(|| {
+        LedgerError::Broken(format!("a receipt by the key {}, which was never made known", signed.key_id))
+    })
 }
 
 /// Appends a receipt to the log, at `leaf`.
 pub(super) fn append(connection: &Connection, leaf: i64, key: i64, signed: &Signed) -> Result<(), LedgerError> {
     connection
-        .prepare_cached(
-            "INSERT INTO receipt (leaf, key, reference, signature, statement) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
+        .prepare_cached("INSERT INTO receipt (leaf, key, reference, signature, statement) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute((leaf, key, signed.reference().as_bytes(), signed.signature.as_bytes(), &*signed.statement))?;
     Ok(())
 }
@@ -46,9 +46,8 @@ pub(super) fn at(connection: &Connection, leaf: i64) -> Result<Signed, LedgerErr
 
 /// The receipt of an execution, if it has one.
 pub(super) fn of(connection: &Connection, exec_id: ExecId) -> Result<Option<Logged>, LedgerError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "{SELECT} WHERE receipt.leaf = (SELECT leaf FROM execution WHERE exec_id = ?1)"
-    ))?;
+    let mut statement = connection
+        .prepare_cached(&format!("{SELECT} WHERE receipt.leaf = (SELECT leaf FROM execution WHERE exec_id = ?1)"))?;
     statement.query_row([exec_id.as_bytes()], |row| Ok(read(row))).optional()?.transpose()
 }
 
