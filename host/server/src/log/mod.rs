@@ -34,6 +34,10 @@ pub use witnessed::CosignatureError;
 /// and ten signatures a second at most while receipts come slowly.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Time until the next try when the ledger has failed: it has waited out what is short by itself, and says so in the log
+/// each time.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Most receipts under one checkpoint: bounds how long the ledger's writer is held by the tiles of one batch (32 of them),
 /// and keeps up with ten times what a host seals in the time that a batch takes.
 const BATCH_RECEIPTS_MAX: u32 = 8 * 1024;
@@ -159,11 +163,13 @@ impl HostLog {
         let log = Arc::downgrade(self);
         thread::Builder::new().name("log".to_owned()).spawn(move || {
             while let Some(running) = log.upgrade() {
-                if let Err(error) = running.integrate_once() {
-                    tracing::error!(%error, lag_ms = running.lag().as_millis(), "receipts could not be logged; trying again");
+                let integrated = running.integrate_once();
+                if let Err(error) = &integrated {
+                    let lag_ms = running.lag().as_millis();
+                    tracing::error!(%error, lag_ms, "receipts could not be logged; trying again");
                 }
                 drop(running); // not held while sleeping, so that the host's end closes the ledger
-                thread::sleep(LOOK_INTERVAL);
+                thread::sleep(if integrated.is_ok() { LOOK_INTERVAL } else { RETRY_INTERVAL });
             }
         })?;
         Ok(())
@@ -273,11 +279,14 @@ fn restore(ledger: &dyn Ledger, key: &LogKey, checkpoint: SignedCheckpoint) -> R
     let signed = checkpoint.verify_log(key.verifier_key()).map_err(foreign)?;
     let size = signed.size();
     let differs = |cause: String| LogError::Differs { size, cause };
+    // Of a tree of complete tiles only, the last receipt is asked for as well: without it, the next one would take its place.
     let n_last = size % u64::from(TILE_WIDTH);
-    let last = match u32::try_from(n_last).unwrap_or_default() {
-        0 => Vec::new(),
-        n_last => ledger.references(size - u64::from(n_last), n_last)?,
-    };
+    let n_asked = n_last.max(u64::from(size > 0));
+    let mut last = ledger.references(size - n_asked, u32::try_from(n_asked).unwrap_or(u32::MAX))?;
+    if last.len() as u64 != n_asked {
+        return Err(differs("receipts are missing at its end".to_owned()));
+    }
+    last.truncate(usize::try_from(n_last).unwrap_or(usize::MAX));
     let last = last.iter().map(leaf_hash_of).collect();
     let edge = Edge::restore(&proof::KeptTiles(ledger), size, last).map_err(|error| match error {
         TilesError::Tiles(LedgerError::Unavailable(cause)) => LogError::Ledger(LedgerError::Unavailable(cause)),
