@@ -113,6 +113,7 @@ const SIGNERS: [&str; 4] = [
 #[test]
 fn the_host_has_no_code_that_signs_an_approval() {
     for (path, text) in sources("host") {
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
         let knows_the_algorithm = text.contains("SigningKey") || text.contains("Signer");
         assert!(!knows_the_algorithm || path.ends_with("/core/src/signing.rs"), "{path} signs by itself");
         let may_sign = SIGNERS.iter().any(|signer| path.contains(signer)) || path.ends_with("/core/src/signing.rs");

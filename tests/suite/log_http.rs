@@ -432,6 +432,8 @@ fn a_ledger_whose_receipts_were_changed_does_not_start() {
     for sql in [
         "UPDATE receipt SET reference = zeroblob(32) WHERE leaf = 1",
         "UPDATE receipt SET leaf = 100 WHERE leaf = 2",
+        "DELETE FROM receipt WHERE leaf = 2",
+        "DELETE FROM receipt WHERE leaf = 0",
         "UPDATE checkpoint SET note = replace(note, char(10) || '3' || char(10), char(10) || '2' || char(10))",
     ] {
         fs::write(setup.ledger(), &saved).unwrap();
@@ -470,9 +472,9 @@ fn the_hosts_keys_are_its_own_and_none_is_made_twice() {
     fs::set_permissions(file("log"), fs::Permissions::from_mode(0o600)).unwrap();
     let mine = witness_key(1).verifier_key().to_string();
     for (arguments, why) in [
-        (vec!["--witness-key", "nonsense"], "OPENEXEC_WITNESS_KEYS"),
-        (vec!["--witness-key", &mine, "--witness-key", &mine], "counts once"),
-        (vec!["--witness-key", &mine, "--witness-quorum", "2"], "there are 1 witnesses"),
+        (vec!["--witness-keys", "nonsense"], "OPENEXEC_WITNESS_KEYS"),
+        (vec!["--witness-keys", &mine, "--witness-keys", &mine], "counts once"),
+        (vec!["--witness-keys", &mine, "--witness-quorum", "2"], "there are 1 witnesses"),
     ] {
         refuses(&setup.clone().with(&arguments), why);
     }

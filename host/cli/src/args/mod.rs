@@ -129,8 +129,8 @@ pub(crate) struct HostOptions {
 pub(crate) struct ReceiptLogOptions {
     #[command(flatten)]
     pub(crate) key: LogKeyOptions,
-    /// A witness whose cosignatures count, as its verifier key; may be repeated, or separated by commas.
-    #[arg(long = "witness-key", env = "OPENEXEC_WITNESS_KEYS", value_name = "VKEY", value_delimiter = ',')]
+    /// The witnesses whose cosignatures count, as verifier keys, separated by commas; may be repeated.
+    #[arg(long, alias = "witness-key", env = "OPENEXEC_WITNESS_KEYS", value_name = "VKEYS", value_delimiter = ',')]
     pub(crate) witness_keys: Vec<String>,
     /// How many witnesses must have cosigned a checkpoint before proofs prefer it to the newest.
     #[arg(long, env = "OPENEXEC_WITNESS_QUORUM", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=31))]

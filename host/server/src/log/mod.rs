@@ -33,6 +33,10 @@ pub use witnessed::CosignatureError;
 /// and ten signatures a second at most while receipts come slowly.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Time until the next try when the ledger has failed: it has waited out what is short by itself, and says so in the log
+/// each time.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Most receipts under one checkpoint: bounds how long the ledger's writer is held by the tiles of one batch (32 of them),
 /// and keeps up with ten times what a host seals in the time that a batch takes.
 const BATCH_RECEIPTS_MAX: u32 = 8 * 1024;
@@ -158,11 +162,13 @@ impl HostLog {
         let log = Arc::downgrade(self);
         thread::Builder::new().name("log".to_owned()).spawn(move || {
             while let Some(running) = log.upgrade() {
-                if let Err(error) = running.integrate_once() {
-                    tracing::error!(%error, lag_ms = running.lag().as_millis(), "receipts could not be logged; trying again");
+                let integrated = running.integrate_once();
+                if let Err(error) = &integrated {
+                    let lag_ms = running.lag().as_millis();
+                    tracing::error!(%error, lag_ms, "receipts could not be logged; trying again");
                 }
                 drop(running); // not held while sleeping, so that the host's end closes the ledger
-                thread::sleep(LOOK_INTERVAL);
+                thread::sleep(if integrated.is_ok() { LOOK_INTERVAL } else { RETRY_INTERVAL });
             }
         })?;
         Ok(())

@@ -60,11 +60,15 @@ impl Tiles for AllTiles<'_> {
 
 /// The edge of the tree when it had this size, from what the ledger keeps.
 pub(super) fn edge_at(ledger: &dyn Ledger, size: u64) -> Result<Edge, TilesError<LedgerError>> {
+    // Of a tree of complete tiles only, the last receipt is asked for as well: without it, the next one would take its place.
     let n_last = size % u64::from(TILE_WIDTH);
-    let last = match u32::try_from(n_last).unwrap_or_default() {
-        0 => Vec::new(),
-        n_last => ledger.references(size - u64::from(n_last), n_last).map_err(TilesError::Tiles)?,
-    };
+    let n_asked = n_last.max(u64::from(size > 0));
+    let asked = u32::try_from(n_asked).unwrap_or(u32::MAX);
+    let mut last = ledger.references(size - n_asked, asked).map_err(TilesError::Tiles)?;
+    if last.len() as u64 != n_asked {
+        return Err(TilesError::Tiles(LedgerError::Broken("receipts are missing at its end".to_owned())));
+    }
+    last.truncate(usize::try_from(n_last).unwrap_or(usize::MAX));
     Edge::restore(&KeptTiles(ledger), size, last.iter().map(leaf_hash_of).collect())
 }
 
