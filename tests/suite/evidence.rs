@@ -242,17 +242,17 @@ fn assert_no_changed_bit_is_verified(evidence: &Evidence, keys: &Keys) {
 fn no_changed_bit_of_a_statement_or_a_signature_is_verified() {
     let (evidence, log) = paid();
     let keys = all_keys(&log);
-    let bundle: Serde = serde_json::from_str(&evidence.spell()).expect("JSON");
-    for place in [&["receipt", "payload"][..], &["receipt", "signatures", "0", "sig"]] {
-        let pointer = format!("/{}", place.join("/"));
-        let bytes = decode_base64(bundle.pointer(&pointer).and_then(Serde::as_str).expect("base64")).expect("base64");
+    let whole: Serde = serde_json::from_str(&evidence.spell()).expect("JSON");
+    let bundle = json!({"type": whole["type"], "receipt": whole["receipt"]});
+    for place in ["/receipt/payload", "/receipt/signatures/0/sig"] {
+        let bytes = decode_base64(bundle.pointer(place).and_then(Serde::as_str).expect("base64")).expect("base64");
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             let mut bundle = bundle.clone();
-            *bundle.pointer_mut(&pointer).expect("the place") = json!(openexec_core::keys::encode_base64(&changed));
+            *bundle.pointer_mut(place).expect("the place") = json!(openexec_core::keys::encode_base64(&changed));
             let Ok(changed) = Evidence::parse(bundle.to_string().as_bytes()) else { continue };
-            assert_eq!(overall(&changed, &keys), Overall::Failed, "bit {bit} of {pointer}");
+            assert_eq!(overall(&changed, &keys), Overall::Failed, "bit {bit} of {place}");
         }
     }
 }
@@ -691,7 +691,7 @@ fn ten_thousand_executions_of_every_handler_are_the_same_when_they_are_made_agai
             let sandbox = &sandbox;
             scope.spawn(move || {
                 let mut random = Random(7);
-                let mut n_succeeded = 0;
+                let (mut n_succeeded, mut n_late) = (0, 0);
                 for number in 0..N {
                     let payload = random.payload(action.as_str());
                     let request = json!({"action": action.as_str(), "nonce": number.to_string(), "payload": payload});
@@ -702,10 +702,15 @@ fn ten_thousand_executions_of_every_handler_are_the_same_when_they_are_made_agai
                     let never = Arc::new(|| false);
                     let first = sandbox.run(&Reservation::made_durable(facts.clone()), never).expect("a run");
                     let again = sandbox.rerun(&Rerun::of(facts)).expect("a run");
+                    if [&first, &again].iter().any(|run| run.outcome.fault() == Some(Fault::Deadline)) {
+                        n_late += 1; // the one fault that depends on the machine, which was stalled
+                        continue;
+                    }
                     assert_eq!(first, again, "{request}");
                     n_succeeded += usize::from(matches!(first.outcome, Outcome::Succeeded { .. }));
                 }
                 assert!((N / 20..=N).contains(&n_succeeded), "{action}: {n_succeeded} succeeded");
+                assert!(n_late < N / 100, "{action}: {n_late} came to their deadline");
             });
         }
     });
