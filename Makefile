@@ -1,7 +1,7 @@
 # Everything a newcomer needs is `make run` and `make test`. Targets call cargo; there is no logic here.
 
 CARGO ?= cargo
-FUZZ_TARGETS := request envelope artifact trust registry admit
+FUZZ_TARGETS := request envelope artifact trust registry admit evidence statement note
 FUZZ_SECONDS ?= 30
 
 .DEFAULT_GOAL := help

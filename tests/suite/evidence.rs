@@ -205,49 +205,54 @@ fn differs_in_strangers_lines_only(changed: &Evidence, evidence: &Evidence, keys
 
 #[test]
 fn no_changed_bit_of_a_bundle_is_verified() {
-    let (paid, paid_log) = paid();
     let mut log = TestLog::default();
     let by_clawshield = of_caller(&governed(), &sum(), Some(&artifact(&sum())), &mut log);
-    for (evidence, log) in [(paid, paid_log), (by_clawshield, log)] {
-        let (keys, text) = (all_keys(&log), evidence.spell().into_bytes());
-        assert_verified(&evidence, &keys);
-        let receipt = String::from_utf8_lossy(&text).find("\"receipt\":").expect("a receipt");
-        let request = String::from_utf8_lossy(&text).find("\"request\":").expect("a request");
-        let mut n_equal = 0;
-        for place in 0..text.len() {
-            // Every bit of what the receipt's base64 is of has a test of its own.
-            let is_base64 = (receipt..request).contains(&place);
-            for bit in (0..8).filter(|bit| !is_base64 || *bit == place % 8) {
-                let mut changed = text.clone();
-                changed[place] ^= 1 << bit;
-                let Ok(changed) = Evidence::parse(&changed) else { continue };
-                if overall(&changed, &keys) != Overall::Verified {
-                    continue;
-                }
-                let is_same = changed == evidence || differs_in_strangers_lines_only(&changed, &evidence, &keys);
-                assert!(is_same, "bit {bit} of byte {place}: {}", String::from_utf8_lossy(&text[place..][..20]));
-                n_equal += 1;
-            }
+    std::thread::scope(|scope| {
+        for (evidence, log) in [paid(), (by_clawshield, log)] {
+            scope.spawn(move || assert_no_changed_bit_is_verified(&evidence, &all_keys(&log)));
         }
-        println!("{n_equal} changed bits are another spelling of the same, or in a stranger's line");
+    });
+}
+
+fn assert_no_changed_bit_is_verified(evidence: &Evidence, keys: &Keys) {
+    assert_verified(evidence, keys);
+    let text = evidence.spell();
+    let begins = |member: &str| text.find(&format!("\"{member}\":")).expect("a member");
+    // Of openings, payload and proof every bit. The bits of receipts and approvals have tests of their own; of their
+    // spelling here, and of the rest, a bit of every byte.
+    let all_bits = begins("openings")..begins("receipt");
+    let mut n_equal = 0;
+    for place in 0..text.len() {
+        for bit in (0..8).filter(|bit| all_bits.contains(&place) || *bit == place % 8) {
+            let mut changed = text.clone().into_bytes();
+            changed[place] ^= 1 << bit;
+            let Ok(changed) = Evidence::parse(&changed) else { continue };
+            if overall(&changed, keys) != Overall::Verified {
+                continue;
+            }
+            let is_same = changed == *evidence || differs_in_strangers_lines_only(&changed, evidence, keys);
+            assert!(is_same, "bit {bit} of byte {place}: {:?}", text.get(place..place + 20));
+            n_equal += 1;
+        }
     }
+    println!("{n_equal} changed bits are another spelling of the same, or in a stranger's line");
 }
 
 #[test]
 fn no_changed_bit_of_a_statement_or_a_signature_is_verified() {
     let (evidence, log) = paid();
     let keys = all_keys(&log);
-    let bundle: Serde = serde_json::from_str(&evidence.spell()).expect("JSON");
-    for place in [&["receipt", "payload"][..], &["receipt", "signatures", "0", "sig"]] {
-        let pointer = format!("/{}", place.join("/"));
-        let bytes = decode_base64(bundle.pointer(&pointer).and_then(Serde::as_str).expect("base64")).expect("base64");
+    let whole: Serde = serde_json::from_str(&evidence.spell()).expect("JSON");
+    let bundle = json!({"type": whole["type"], "receipt": whole["receipt"]});
+    for place in ["/receipt/payload", "/receipt/signatures/0/sig"] {
+        let bytes = decode_base64(bundle.pointer(place).and_then(Serde::as_str).expect("base64")).expect("base64");
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             let mut bundle = bundle.clone();
-            *bundle.pointer_mut(&pointer).expect("the place") = json!(openexec_core::keys::encode_base64(&changed));
+            *bundle.pointer_mut(place).expect("the place") = json!(openexec_core::keys::encode_base64(&changed));
             let Ok(changed) = Evidence::parse(bundle.to_string().as_bytes()) else { continue };
-            assert_eq!(overall(&changed, &keys), Overall::Failed, "bit {bit} of {pointer}");
+            assert_eq!(overall(&changed, &keys), Overall::Failed, "bit {bit} of {place}");
         }
     }
 }
@@ -672,7 +677,7 @@ impl Random {
                 "amount_minor": self.amount(), "currency": (["EUR", "JPY", "XXX"][usize::try_from(self.below(3)).expect("an index")]),
                 "from": "acct:a", "to": format!("acct:{}", self.below(9)), "memo": format!("Rechnung é {}", self.below(99)),
             }),
-            _ => json!({"x": self.value(4)}),
+            _ => json!({"x": self.value(3)}),
         }
     }
 }
@@ -686,7 +691,7 @@ fn ten_thousand_executions_of_every_handler_are_the_same_when_they_are_made_agai
             let sandbox = &sandbox;
             scope.spawn(move || {
                 let mut random = Random(7);
-                let mut n_succeeded = 0;
+                let (mut n_succeeded, mut n_late) = (0, 0);
                 for number in 0..N {
                     let payload = random.payload(action.as_str());
                     let request = json!({"action": action.as_str(), "nonce": number.to_string(), "payload": payload});
@@ -697,10 +702,15 @@ fn ten_thousand_executions_of_every_handler_are_the_same_when_they_are_made_agai
                     let never = Arc::new(|| false);
                     let first = sandbox.run(&Reservation::made_durable(facts.clone()), never).expect("a run");
                     let again = sandbox.rerun(&Rerun::of(facts)).expect("a run");
+                    if [&first, &again].iter().any(|run| run.outcome.fault() == Some(Fault::Deadline)) {
+                        n_late += 1; // the one fault that depends on the machine, which was stalled
+                        continue;
+                    }
                     assert_eq!(first, again, "{request}");
                     n_succeeded += usize::from(matches!(first.outcome, Outcome::Succeeded { .. }));
                 }
                 assert!((N / 20..=N).contains(&n_succeeded), "{action}: {n_succeeded} succeeded");
+                assert!(n_late < N / 100, "{action}: {n_late} came to their deadline");
             });
         }
     });

@@ -1,4 +1,4 @@
-//! Writes what each fuzz target starts from: the vectors of approvals and the shipped registry.
+//! Writes what each fuzz target starts from: the vectors of approvals, the shipped registry, evidence and a proof.
 //!
 //! In scope: `tests/fuzz/corpus/TARGET/`, one file a seed. Out of scope: what fuzzing adds to it.
 
@@ -8,6 +8,7 @@ use std::path::Path;
 
 use openexec_core::json::{self, Value};
 use openexec_core::keys;
+use openexec_fuzz::made::{evidence, proof};
 use openexec_fuzz::{REGISTRY, Vectors};
 
 fn main() -> io::Result<()> {
@@ -29,7 +30,15 @@ fn main() -> io::Result<()> {
     write("envelope", &envelopes)?;
     write("artifact", &artifacts)?;
     write("trust", &[vectors.trust_file.into_bytes()])?;
-    write("registry", &[REGISTRY.as_bytes().to_vec()])
+    write("registry", &[REGISTRY.as_bytes().to_vec()])?;
+    let (mut bundles, mut statements) = (Vec::new(), Vec::new());
+    for evidence in evidence() {
+        bundles.push(evidence.spell().into_bytes());
+        statements.push(evidence.signed().statement.as_bytes().to_vec());
+    }
+    write("evidence", &bundles)?;
+    write("statement", &statements)?;
+    write("note", &[proof().to_string().into_bytes(), proof().checkpoint.to_string().into_bytes()])
 }
 
 /// The payload of an envelope, in base64.

@@ -3,6 +3,8 @@
 //! In scope: reading `tests/vectors/approvals.json`, writing its calls as request bodies, a host that trusts its keys.
 //! Out of scope: the properties; each target states its own.
 
+pub mod made;
+
 use openexec_core::admission::{Admission, Mode};
 use openexec_core::approval::Approval;
 use openexec_core::digest::Digest;

@@ -5,7 +5,7 @@
 
 use super::Shown;
 use super::verify::{Found, fail, not_checked, pass};
-use crate::approval::{Approval, ApprovalFacts, Call, Format, NotApproved, VerifiedApproval};
+use crate::approval::{Approval, ApprovalFacts, Call, Format, VerifiedApproval};
 use crate::json::Value;
 use crate::receipt::Receipt;
 use crate::refusal::{Member, Refusal};
@@ -52,16 +52,14 @@ pub(super) fn check(receipt: &Receipt, facts: &ApprovalFacts, shown: &Shown, tru
         component: Some(receipt.component),
     };
     let hint = other_trust(facts, trust);
-    let approved = approval.verify(trust, call, receipt.reserved_at).and_then(|approved| {
-        approved.require_timely(receipt.reserved_at).map_err(NotApproved::from)?;
-        Ok(approved)
-    });
+    let approved = approval.verify(trust, call, receipt.reserved_at).map_err(|not| not.refusal);
+    let approved = approved.and_then(|approved| approved.require_timely(receipt.reserved_at).map(|()| approved));
     match approved {
-        Err(NotApproved { refusal: Refusal::ApprovalMismatch(Member::ActionHash), .. }) => not_checked(
+        Err(Refusal::ApprovalMismatch(Member::ActionHash)) => not_checked(
             "the signature of the approval verifies, but its action_hash is not of the payload as this file spells it. A \
              host does not keep whether a number was 1 or 1.0: assemble the evidence of the request as it was posted",
         ),
-        Err(NotApproved { refusal, .. }) => fail(format!("{}: {refusal}{hint}", refusal.code())),
+        Err(refusal) => fail(format!("{}: {refusal}{hint}", refusal.code())),
         Ok(approved) => match difference(receipt, facts, &approved) {
             Some(difference) => fail(format!("{difference}{hint}")),
             None => {

@@ -117,6 +117,6 @@ fn contradiction(receipt: &Receipt, shown: &Shown) -> Option<String> {
         (Some(effects), Some(n_shown)) if effects.count != n_shown => {
             Some(format!("the receipt counts {} effects, and the file shows {n_shown}", effects.count))
         }
-        (Some(_), _) | (None, _) => None,
+        (Some(_) | None, _) => None,
     }
 }

@@ -117,7 +117,7 @@ impl Evidence {
         match (repetition, &self.body) {
             (Some(Repetition::Same(why)), _) => pass(why),
             (Some(Repetition::Differs(why)), _) => fail(why),
-            (None, Body::Erased) | (Some(Repetition::NotComparable(_)), Body::Erased) => {
+            (None | Some(Repetition::NotComparable(_)), Body::Erased) => {
                 (Verdict::Erased, "erased by the host: nothing can be run again without its payload".to_owned())
             }
             (Some(Repetition::NotComparable(why)), Body::Shown(_)) => not_checked(why),
