@@ -88,7 +88,7 @@ impl Admission {
                 let call = Call { request: &request, audience, tenant: None, component: Some(pin.digest) };
                 let approval = approval.verify(trust, call, now);
                 Some(approval.map_err(|NotApproved { refusal, authentic }| Refused {
-                    receipt: authentic.map(|authentic| self.refuse(&request, authentic, &refusal, now).into()),
+                    receipt: authentic.map(|authentic| self.refuse(&request, *authentic, &refusal, now).into()),
                     refusal,
                 })?)
             }

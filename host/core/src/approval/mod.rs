@@ -95,7 +95,7 @@ pub struct NotApproved {
     /// The first check that failed.
     pub refusal: Refusal,
     /// Whose approval it is, if it is authentic: signed by somebody whom the host trusts, and unchanged since.
-    pub authentic: Option<Authentic>,
+    pub authentic: Option<Box<Authentic>>,
 }
 
 /// An approval by whom the host trusts. Nothing is said about what it permits.

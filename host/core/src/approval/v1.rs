@@ -147,7 +147,7 @@ pub(super) fn verify(
         decision: None,
     };
     if let Err(refusal) = require_for(&artifact, legacy, trust, call) {
-        return Err(NotApproved { refusal, authentic: Some(Authentic { tenant: artifact.tenant_id, facts }) });
+        return Err(NotApproved { refusal, authentic: Some(Authentic { tenant: artifact.tenant_id, facts }.into()) });
     }
     Ok(VerifiedApproval {
         window: Window {

@@ -314,7 +314,7 @@ pub(super) fn verify(
         Ok(approvers) => approvers,
         Err(refusal) => {
             let facts = facts(signers.iter().map(|key| key.public.id()).collect());
-            return Err(NotApproved { refusal, authentic: Some(Authentic { tenant: body.tenant, facts }) });
+            return Err(NotApproved { refusal, authentic: Some(Authentic { tenant: body.tenant, facts }.into()) });
         }
     };
     Ok(VerifiedApproval {
