@@ -381,6 +381,20 @@ fn an_approval_is_verified_again_as_of_the_moment_when_the_nonce_was_claimed() {
 }
 
 #[test]
+fn a_host_that_forgot_whether_a_number_was_1_or_1_0_cannot_show_what_an_approval_v1_was_for() {
+    let mut log = TestLog::default();
+    let posted = json!({"action": "echo", "nonce": "floats", "payload": {"x": 1.0}});
+    let request = approvals::request("echo", &posted["payload"], "floats");
+    let approved =
+        approvals::verify(&approvals::trust(), &request, &artifact(&posted), began_at()).expect("an approval");
+    let facts = reserved(&posted, Some(approved.kept().clone()));
+    let evidence = exported(AUDIENCE, &facts, &seal(&facts, run_of(&facts)), &mut log);
+    assert_eq!(verdict(&evidence, &all_keys(&log), Aspect::Approval), Verdict::NotChecked);
+    assert_eq!(overall(&evidence, &all_keys(&log)), Overall::Incomplete);
+    assert_verified(&evidence, &keys(&log, None));
+}
+
+#[test]
 fn what_was_erased_is_said_to_be_erased_and_the_receipt_still_stands() {
     let mut log = TestLog::default();
     let facts = reserved(&sum(), None);
