@@ -78,7 +78,9 @@ fn tree(ledger: &dyn Ledger, size: u64) -> (Vec<CompleteTile>, SignedCheckpoint)
         0 => Vec::new(),
         n => ledger.references(0, n).unwrap(),
     };
-    references.iter().for_each(|reference| edge.push(leaf_hash_of(reference)));
+    for reference in &references {
+        edge.push(leaf_hash_of(reference));
+    }
     (edge.take_completed(), signed(size, edge.root()))
 }
 
@@ -199,7 +201,7 @@ fn old_checkpoints_are_forgotten_except_the_last_that_each_witness_cosigned(ledg
             13 => &two,
             _ => continue,
         };
-        let _ = ledger.cosign(size, vec![cosigned(witness, &checkpoint, size)]);
+        assert!(ledger.cosign(size, vec![cosigned(witness, &checkpoint, size)]).wait().unwrap());
     }
     for publish in pending {
         publish.wait().unwrap();

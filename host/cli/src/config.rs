@@ -67,9 +67,9 @@ pub(crate) enum ConfigError {
     #[error("OPENEXEC_WITNESS_KEYS: '{key}': {cause}")]
     WitnessKey { key: String, cause: VerifierKeyError },
     #[error("OPENEXEC_WITNESS_KEYS: {0} is a log's key: a witness's begins with 'B' after its id")]
-    NotAWitness(VerifierKey),
+    NotAWitness(String),
     #[error("OPENEXEC_WITNESS_KEYS: {0} has the same public key as another witness, and counts once: name it once")]
-    WitnessTwice(VerifierKey),
+    WitnessTwice(String),
     #[error("--witness-quorum is {quorum}, and there are {n_witnesses} witnesses: lower it, or name more of them")]
     QuorumTooLarge { quorum: u32, n_witnesses: usize },
     #[error("OPENEXEC_WITNESSED_CHECKPOINT: {path}: {cause}")]
@@ -188,10 +188,10 @@ pub(crate) fn witnesses(options: &ReceiptLogOptions) -> Result<Witnesses, Config
         let key = VerifierKey::parse(text).map_err(cause)?;
         match key.algorithm() {
             Algorithm::Witness => {}
-            Algorithm::Log => return Err(ConfigError::NotAWitness(key)),
+            Algorithm::Log => return Err(ConfigError::NotAWitness(text.to_owned())),
         }
         if keys.iter().any(|other| other.key() == key.key()) {
-            return Err(ConfigError::WitnessTwice(key));
+            return Err(ConfigError::WitnessTwice(text.to_owned()));
         }
         keys.push(key);
     }

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Serve the HTTP interface until SIGTERM or SIGINT.
     Serve(Box<ServeOptions>),
     /// Execute one request against a local ledger, without HTTP and along the same path; prints the answer.
-    Execute(ExecuteOptions),
+    Execute(Box<ExecuteOptions>),
     /// Look at what may run.
     #[command(subcommand)]
     Registry(RegistryCommand),

@@ -194,7 +194,9 @@ impl HostLog {
         let references = self.ledger.references(head.edge.size(), BATCH_RECEIPTS_MAX)?;
         if !references.is_empty() {
             let mut edge = head.edge.clone();
-            references.iter().for_each(|reference| edge.push(leaf_hash_of(reference)));
+            for reference in &references {
+                edge.push(leaf_hash_of(reference));
+            }
             let tiles = edge.take_completed();
             let checkpoint = sign(&self.key, &edge)?;
             self.ledger.publish(tiles, checkpoint.clone()).wait()?;
