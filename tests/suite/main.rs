@@ -31,3 +31,4 @@ mod retention;
 mod trust;
 mod vectors;
 mod witness;
+mod witnessed;

@@ -82,7 +82,7 @@ const NEXT: &str = "\n=== next ===\n";
 fn in_one_session(steps: &[(String, Option<String>)]) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-    let mut session = "trap 'kill $! 2>/dev/null' EXIT\n".to_owned();
+    let mut session = "trap 'kill $! 2>/dev/null || true' EXIT\n".to_owned();
     for (command, _) in steps {
         session.push_str(&format!("{command}\nprintf '{}'\n", NEXT.escape_default()));
     }
