@@ -142,7 +142,7 @@ pub fn flags(keys: &Keys) -> Vec<String> {
 #[must_use]
 #[track_caller]
 pub fn seal(reserved: &Reserved, run: Run) -> Sealed {
-    let engine = EngineFacts { version: Sandbox::engine_version().to_owned(), digest: Sandbox::engine_digest() };
+    let engine = EngineFacts { version: Sandbox::engine_version().into(), digest: Sandbox::engine_digest() };
     let sealer = Sealer { key: receipt_key(), registry: Digest::of(b"registry"), engine };
     let sealed_at = reserved.reserved_at.plus_ms(5);
     sealer.seal(&Reservation::made_durable(reserved.clone()), run, sealed_at, Blinding::from_bytes([3; 32]))

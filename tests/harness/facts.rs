@@ -41,7 +41,7 @@ pub fn approval_use(format: Format, reference: Digest, text: &str) -> ApprovalUs
     let signers = vec![receipt_key().public().id()];
     let trust = Some(Digest::of(b"trust file"));
     let facts = ApprovalFacts { format, reference, signers, trust, policy_bundle: None, preview: None, decision: None };
-    ApprovalUse { facts, text: text.into() }
+    ApprovalUse { facts: facts.into(), text: text.into() }
 }
 
 /// The receipt key of tests that need one and no file.
@@ -70,7 +70,7 @@ pub fn witness_key(number: u8) -> WitnessKey {
 #[must_use]
 #[track_caller]
 pub fn seal(reservation: &Reservation, run: Run, sealed_at: Timestamp) -> Sealed {
-    let engine = EngineFacts { version: "wasmtime 0".to_owned(), digest: Digest::of(b"engine") };
+    let engine = EngineFacts { version: "wasmtime 0".into(), digest: Digest::of(b"engine") };
     let sealer = Sealer { key: receipt_key(), registry: Digest::of(b"registry"), engine };
     sealer.seal(reservation, run, sealed_at, Blinding::from_bytes([3; 32]))
 }

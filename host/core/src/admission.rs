@@ -198,7 +198,7 @@ impl Admitted {
                 tenant: tenant.clone(),
                 action: action.clone(),
                 nonce,
-                facts: approval.kept().facts.clone(),
+                facts: ApprovalFacts::clone(&approval.kept().facts),
             };
             Box::new(refusal_receipt(&refusal, call, now))
         });

@@ -7,6 +7,7 @@
 //! bytes is its length.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::limits::{ACTION_BYTES_MAX, APPROVAL_TEXT_BYTES_MAX, AUDIENCE_BYTES_MAX, NONCE_BYTES_MAX, TENANT_BYTES_MAX};
 
@@ -33,7 +34,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $bytes_max:expr, $in_alphabet:expr, $alphabet:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Longest accepted, in bytes.
@@ -46,7 +47,7 @@ macro_rules! name {
             pub fn parse(text: &str) -> Result<Self, NameError> {
                 let fits = (1..=Self::BYTES_MAX).contains(&text.len());
                 if fits && text.bytes().all($in_alphabet) {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(NameError { what: $what, bytes_max: Self::BYTES_MAX, alphabet: $alphabet })
                 }
@@ -116,7 +117,7 @@ impl Tenant {
     /// The tenant of every call in demo mode.
     #[must_use]
     pub fn demo() -> Self {
-        Self(DEMO_TENANT.to_owned())
+        Self(DEMO_TENANT.into())
     }
 
     /// Accepts the name of a tenant whose calls need approvals.

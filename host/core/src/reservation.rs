@@ -122,6 +122,8 @@ pub struct Sealed {
 pub struct Seal {
     /// The receipt.
     pub signed: Arc<Signed>,
+    /// Its reference, so that it is computed once.
+    pub reference: Digest,
     /// The secret. Erased with payload and result.
     pub blinding: Blinding,
 }

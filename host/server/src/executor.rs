@@ -107,7 +107,7 @@ impl Executor {
         let sandbox = sandbox.into();
         let is_new = ledger.adopt_key(key.public().clone(), clock.now()).wait()?;
         tracing::info!(key_id = %key.public().id(), is_new, "receipts are signed");
-        let engine = EngineFacts { version: Sandbox::engine_version().to_owned(), digest: Sandbox::engine_digest() };
+        let engine = EngineFacts { version: Sandbox::engine_version().into(), digest: Sandbox::engine_digest() };
         let sealer = Sealer { key, registry: admission.registry.digest(), engine };
         // One slot is the self-audit's.
         let slots = Semaphore::new(sandbox.n_slots().saturating_sub(1).max(1) as usize);

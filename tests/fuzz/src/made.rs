@@ -43,7 +43,7 @@ pub fn evidence() -> Vec<Evidence> {
         approval: None,
         reserved_at: Timestamp::from_unix_ms(1_791_288_060_000),
     };
-    let engine = EngineFacts { version: "wasmtime 0".to_owned(), digest: Digest::of(b"engine") };
+    let engine = EngineFacts { version: "wasmtime 0".into(), digest: Digest::of(b"engine") };
     let sealer = Sealer { key: ReceiptKey::new(key()), registry: Digest::of(b"registry"), engine };
     let text = || JsonText::kept(r#"{"x":1}"#.to_owned());
     let outcomes = [

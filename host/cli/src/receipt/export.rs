@@ -96,7 +96,7 @@ fn sealed(kept: KeptExecution, logged: Logged) -> Result<Sealed, Box<dyn Error>>
         resources: kept.resources,
         receipt: kept.receipt.ok_or(NOT_SEALED)?,
         sealed_at: kept.sealed_at.ok_or(NOT_SEALED)?,
-        seal: Some(Seal { signed: logged.signed.into(), blinding }),
+        seal: Some(Seal { reference: logged.signed.reference(), signed: logged.signed.into(), blinding }),
     })
 }
 

@@ -118,7 +118,7 @@ impl From<Refusal> for NotApproved {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApprovalUse {
     /// What receipts say about it.
-    pub facts: ApprovalFacts,
+    pub facts: Arc<ApprovalFacts>,
     /// The approval itself, as JSON that `Approval::parse` reads again.
     pub text: Arc<str>,
 }

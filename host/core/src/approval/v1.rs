@@ -157,7 +157,7 @@ pub(super) fn verify(
             lifetime_s_max: legacy.lifetime_s_max,
         },
         ceilings: Ceilings::default(),
-        kept: ApprovalUse { facts, text: text_of(&artifact.to_value()) },
+        kept: ApprovalUse { facts: facts.into(), text: text_of(&artifact.to_value()) },
         tenant: artifact.tenant_id,
     })
 }

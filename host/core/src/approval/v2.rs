@@ -325,7 +325,7 @@ pub(super) fn verify(
             lifetime_s_max: class.map_or(APPROVAL_LIFETIME_S_DEFAULT, |class| class.lifetime_s_max),
         },
         ceilings: body.ceilings,
-        kept: ApprovalUse { facts: facts(key_ids), text: text_of(&envelope.to_value()) },
+        kept: ApprovalUse { facts: facts(key_ids).into(), text: text_of(&envelope.to_value()) },
         tenant: body.tenant,
     })
 }

@@ -73,7 +73,7 @@ impl Sealer {
             outcome: run.outcome,
             resources: run.resources,
             sealed_at,
-            seal: Some(Seal { signed: Arc::new(signed), blinding }),
+            seal: Some(Seal { reference: signed.reference(), signed: Arc::new(signed), blinding }),
         }
     }
 

@@ -6,6 +6,8 @@
 //! The statement is read strictly: whatever this module would not write itself is refused. A later version of the
 //! statement gets a later `predicateType`.
 
+use std::sync::Arc;
+
 use super::opening::{Commitment, Part};
 use super::{PAYLOAD_TYPE, STATEMENT_TYPE};
 use crate::approval::{ApprovalFacts, FactsError};
@@ -38,7 +40,7 @@ pub struct Receipt {
     /// SHA-256 of the nonce.
     pub nonce: Digest,
     /// The approval that permitted it; `None` in demo mode.
-    pub approval: Option<ApprovalFacts>,
+    pub approval: Option<Arc<ApprovalFacts>>,
     /// SHA-256 of the component that ran.
     pub component: Digest,
     /// The limits under which it ran.
@@ -80,7 +82,7 @@ pub struct Effects {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineFacts {
     /// Name and version.
-    pub version: String,
+    pub version: Arc<str>,
     /// Identity of the version and of every setting that can change an outcome.
     pub digest: Digest,
 }
@@ -131,8 +133,8 @@ impl Receipt {
     #[must_use]
     pub fn spell(&self) -> String {
         let Self { exec_id, fingerprint, tenant, action, nonce, component, registry, engine, .. } = self;
-        let mode = mode_of(self.approval.as_ref());
-        let approval = self.approval.as_ref().map_or_else(|| "null".to_owned(), ApprovalFacts::spell);
+        let mode = mode_of(self.approval.as_deref());
+        let approval = self.approval.as_deref().map_or_else(|| "null".to_owned(), ApprovalFacts::spell);
         let fault = self.fault.map_or_else(|| "null".to_owned(), |fault| format!("\"{fault}\""));
         let result = self.result.map_or_else(|| "null".to_owned(), spell_commitment);
         let effects = self.effects.map_or_else(
@@ -190,7 +192,7 @@ impl Receipt {
             tenant: Tenant::parse(&fields.text("tenant")?)?,
             action: Action::parse(&fields.text("action")?)?,
             nonce: read_sha256(fields.object("nonce")?)?,
-            approval: approval.transpose()?,
+            approval: approval.transpose()?.map(Arc::new),
             component: read_sha256(fields.object("component")?)?,
             limits: Limits {
                 fuel: limits.count("fuel")?,
@@ -199,7 +201,7 @@ impl Receipt {
                 deadline_ms: limits.count("deadline_ms")?,
             },
             registry: read_sha256(fields.object("registry")?)?,
-            engine: EngineFacts { version: engine.text("version")?, digest: read_sha256(engine)? },
+            engine: EngineFacts { version: engine.text("version")?.into(), digest: read_sha256(engine)? },
             outcome: Status::parse(&fields.text("outcome")?).ok_or(StatementError::Word("outcome"))?,
             fault: fault.map(|word| Fault::parse(&word).ok_or(StatementError::Word("fault"))).transpose()?,
             resources: Resources { fuel: resources.count("fuel")?, memory_bytes: resources.count("memory_bytes")? },

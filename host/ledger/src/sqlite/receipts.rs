@@ -8,6 +8,7 @@ use openexec_core::digest::Digest;
 use openexec_core::keys::{KeyId, PublicKey, Signature};
 use openexec_core::receipt::Signed;
 use openexec_core::request::ExecId;
+use openexec_core::reservation::Seal;
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -27,10 +28,11 @@ pub(super) fn key(connection: &Connection, signed: &Signed) -> Result<i64, Ledge
 }
 
 /// Appends a receipt to the log, at `leaf`.
-pub(super) fn append(connection: &Connection, leaf: i64, key: i64, signed: &Signed) -> Result<(), LedgerError> {
+pub(super) fn append(connection: &Connection, leaf: i64, key: i64, seal: &Seal) -> Result<(), LedgerError> {
+    let Seal { signed, reference, .. } = seal;
     connection
         .prepare_cached("INSERT INTO receipt (leaf, key, reference, signature, statement) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute((leaf, key, signed.reference().as_bytes(), signed.signature.as_bytes(), &*signed.statement))?;
+        .execute((leaf, key, reference.as_bytes(), signed.signature.as_bytes(), &*signed.statement))?;
     Ok(())
 }
 

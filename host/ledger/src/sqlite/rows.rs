@@ -150,7 +150,7 @@ pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswe
     let (id, leaf) =
         row.ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
     if let (Some(key), Some(seal)) = (key, &sealed.seal) {
-        receipts::append(connection, leaf, key, &seal.signed)?;
+        receipts::append(connection, leaf, key, seal)?;
     }
     let (result, failure, effects) = match &sealed.outcome {
         Outcome::Succeeded { result, effects } => (Some(result.as_str()), None, effects.as_slice()),
@@ -332,9 +332,10 @@ impl KeptRow {
             (None, None, None) => None,
             (Some(format), Some(reference), Some(text)) => Some(ApprovalUse {
                 facts: match self.approval_facts {
-                    Some(facts) => ApprovalFacts::parse(&facts).map_err(|_| broken(id, "approval_facts"))?,
+                    Some(facts) => ApprovalFacts::parse(&facts).map_err(|_| broken(id, "approval_facts"))?.into(),
                     None => {
-                        facts_of_old(Format::parse(&format).ok_or_else(|| broken(id, "approval_format"))?, reference)
+                        let format = Format::parse(&format).ok_or_else(|| broken(id, "approval_format"))?;
+                        facts_of_old(format, reference).into()
                     }
                 },
                 text: text.into(),
@@ -419,7 +420,9 @@ impl KeptRow {
         }
         let seal = match (signed, self.blinding) {
             (None, _) => None,
-            (Some(signed), Some(blinding)) => Some(Seal { signed, blinding: Blinding::from_bytes(blinding) }),
+            (Some(signed), Some(blinding)) => {
+                Some(Seal { reference: signed.reference(), signed, blinding: Blinding::from_bytes(blinding) })
+            }
             (Some(_), None) => return Err(broken(id, "blinding")),
         };
         let (outcome, resources) = (self.outcome(connection, status)?, self.resources()?);
