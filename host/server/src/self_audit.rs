@@ -39,10 +39,10 @@ pub struct SelfAudit {
 
 #[derive(Debug, Default)]
 struct Counts {
-    n_offered: AtomicU64,
-    n_equal: AtomicU64,
-    n_different: AtomicU64,
-    n_skipped: AtomicU64,
+    offered: AtomicU64,
+    equal: AtomicU64,
+    different: AtomicU64,
+    skipped: AtomicU64,
 }
 
 /// What came of the samples so far.
@@ -81,7 +81,7 @@ impl SelfAudit {
     /// Takes this execution as a sample if it is its turn. Never waits.
     pub fn offer(&self, facts: &Reserved, outcome: &Outcome, run: impl FnOnce() -> Run) {
         let Some(queue) = &self.queue else { return };
-        if !self.counts.n_offered.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in) {
+        if !self.counts.offered.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in) {
             return;
         }
         let is_comparable = match outcome {
@@ -91,7 +91,7 @@ impl SelfAudit {
         };
         let sample = is_comparable.then(|| Sample { facts: facts.clone(), run: run() });
         if sample.is_none_or(|sample| queue.try_send(sample).is_err()) {
-            self.counts.n_skipped.fetch_add(1, Ordering::Relaxed);
+            self.counts.skipped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -99,8 +99,8 @@ impl SelfAudit {
     #[must_use]
     pub fn audited(&self) -> Audited {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counts { n_equal, n_different, n_skipped, .. } = &*self.counts;
-        Audited { n_equal: count(n_equal), n_different: count(n_different), n_skipped: count(n_skipped) }
+        let Counts { equal, different, skipped, .. } = &*self.counts;
+        Audited { n_equal: count(equal), n_different: count(different), n_skipped: count(skipped) }
     }
 }
 
@@ -108,10 +108,10 @@ fn compare_all(samples: &Receiver<Sample>, sandbox: &Sandbox, counts: &Counts) {
     for Sample { facts, run } in samples {
         let exec_id = facts.exec_id;
         let counter = match sandbox.rerun(&Rerun::of(facts)) {
-            Ok(again) if again == run => &counts.n_equal,
+            Ok(again) if again == run => &counts.equal,
             // The run was stopped from outside, by the clock: it says nothing about the first one.
             Ok(Run { outcome: Outcome::Faulted(Fault::Deadline) | Outcome::Interrupted, .. }) | Err(_) => {
-                &counts.n_skipped
+                &counts.skipped
             }
             Ok(again) => {
                 let (sealed, now) = (run.outcome.status().as_str(), again.outcome.status().as_str());
@@ -119,7 +119,7 @@ fn compare_all(samples: &Receiver<Sample>, sandbox: &Sandbox, counts: &Counts) {
                     %exec_id, sealed, now, fuel_sealed = run.resources.fuel, fuel_now = again.resources.fuel,
                     "self-audit: an execution that was run again came out differently; do not trust this host"
                 );
-                &counts.n_different
+                &counts.different
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
