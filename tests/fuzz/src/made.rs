@@ -54,8 +54,8 @@ pub fn evidence() -> Vec<Evidence> {
     let of = |outcome| {
         let run = Run { outcome, resources: Resources { fuel: 7, memory_bytes: 65_536 } };
         let reservation = Reservation::made_durable(reserved.clone());
-        let sealed = sealer.seal(&reservation, run, reserved.reserved_at, Blinding::from_bytes([3; 32]));
-        Evidence::of_sealed(&audience, &reserved, &sealed, Some(proof().to_string())).expect("evidence")
+        let ended = sealer.seal(&reservation, run, reserved.reserved_at, Blinding::from_bytes([3; 32]));
+        Evidence::of_sealed(&audience, &reserved, &ended, Some(proof().to_string())).expect("evidence")
     };
     outcomes.map(of).into()
 }

@@ -37,11 +37,11 @@ fuzz_target!(|body: &[u8]| {
 fn is_the_same(facts: &Reserved, good: &GoodCall) -> bool {
     let (approval, request) =
         (facts.approval.as_ref().expect("no admission without an approval"), &good.submission.request);
-    let is_same_nonce = match approval.format {
+    let is_same_nonce = match approval.facts.format {
         Format::V1 => true, // an artifact names no nonce; the ledger binds it to the first one
         Format::V2 => facts.nonce == request.nonce,
     };
-    approval.reference == good.reference
+    approval.facts.reference == good.reference
         && facts.tenant.as_str() == "acme"
         && facts.action == request.action
         && facts.payload == *request.payload.canonical()
