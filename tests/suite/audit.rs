@@ -118,6 +118,58 @@ fn an_audit_finds_every_edit_of_the_file_and_says_which_row() {
 }
 
 #[test]
+fn an_audit_finds_every_edit_of_tiles_and_checkpoints() {
+    let host = Host::start();
+    for n in 0..300 {
+        host.execute("echo", &json!({"n": n}), &format!("n{n}")).expect(200);
+    }
+    let start = Instant::now();
+    while host.get("/log/checkpoint").text().lines().nth(1) != Some("300") {
+        assert!(start.elapsed() < Duration::from_secs(30), "the log does not follow");
+        sleep(Duration::from_millis(20));
+    }
+    let mut host = host;
+    host.signal(rustix::process::Signal::TERM);
+    host.wait();
+    let original = host.kill();
+    let log_key = String::from_utf8(original.run(&["log", "key"]).stdout).expect("text").trim().to_owned();
+    let arguments = ["--skip-reexecution", "--log-key", &log_key];
+    let (is_sound, report) = audit(&original, &arguments);
+    assert!(is_sound && report["tiles"] == 1 && report["checkpoints"].as_u64() > Some(1), "{report}");
+    let bytes = std::fs::read(original.ledger()).expect("a ledger");
+    let edits = [
+        ("DELETE FROM tile", "tile 0/0", "it is missing"),
+        ("UPDATE tile SET hashes = zeroblob(8192)", "tile 0/0", "not those of the receipts"),
+        (
+            "UPDATE checkpoint SET note = replace(note, char(10) || '300' || char(10), char(10) || '299' || char(10)) WHERE size = 300",
+            "checkpoint",
+            "",
+        ),
+        ("UPDATE checkpoint SET note = 'hello' WHERE size = 300", "a checkpoint", "damaged"),
+        (
+            "UPDATE checkpoint SET note = (SELECT note FROM checkpoint ORDER BY size LIMIT 1 OFFSET 1) WHERE size = 300",
+            "checkpoint",
+            "",
+        ),
+        ("DELETE FROM receipt WHERE leaf = 299", "checkpoint 300", "299 are there"),
+    ];
+    for (edit, place, what) in edits {
+        let edited = Setup::new();
+        std::fs::write(edited.ledger(), &bytes).expect("a copy");
+        let database = Connection::open(edited.ledger()).expect("a database");
+        database.execute_batch(edit).unwrap_or_else(|error| panic!("{edit}: {error}"));
+        drop(database);
+        let (is_sound, report) = audit(&edited, &arguments);
+        let text = |finding: &Value, member: &str| finding[member].as_str().unwrap_or_default().to_owned();
+        let findings = report["findings"].as_array().expect("a list");
+        let is_found = findings
+            .iter()
+            .any(|finding| text(finding, "place").starts_with(place) && text(finding, "what").contains(what));
+        assert!(!is_sound && is_found, "{edit}: {report}");
+    }
+}
+
+#[test]
 fn an_audit_finds_a_result_that_was_forged_with_the_receipt_key_because_it_runs_everything_again() {
     let setup = ledger();
     let pem = std::fs::read_to_string(setup.folder().join("openexec.db.receipt-key.pem")).expect("the stolen key");

@@ -492,7 +492,7 @@ fn a_log_keeps_the_name_it_was_given() {
 }
 
 #[test]
-fn a_log_key_that_may_approve_is_refused() {
+fn a_key_that_may_approve_signs_neither_receipts_nor_the_log() {
     let setup = Setup::new();
     let approver = approvals::key("shield");
     let pem = SecretKey::from_seed(approver.as_bytes()).unwrap().to_pem().unwrap();
@@ -503,8 +503,25 @@ fn a_log_key_that_may_approve_is_refused() {
         .variable("OPENEXEC_MODE", "clawshield")
         .variable("CLAWSHIELD_PUBLIC_KEY", &approvals::public(&approver).to_pem())
         .variable("CLAWSHIELD_TENANT_ID", "acme");
-    refuses(&setup.clone().with(&["--log-key-file", "approver.pem"]), "also trusted for approvals");
+    for flag in ["--log-key-file", "--receipt-key-file"] {
+        refuses(&setup.clone().with(&[flag, "approver.pem"]), "also trusted for approvals");
+    }
     assert!(setup.start().stop().success());
+}
+
+#[test]
+fn a_host_starts_only_with_the_receipt_key_that_is_expected_of_it() {
+    let setup = Setup::new();
+    assert!(setup.run(&["receipt", "keygen", "mine.pem"]).status.success());
+    assert!(setup.run(&["receipt", "keygen", "other.pem"]).status.success());
+    let public = fs::read_to_string(setup.folder().join("mine.pem.pub")).unwrap();
+    for expected in [public.as_str(), "mine.pem.pub"] {
+        let setup = setup.clone().variable("OPENEXEC_RECEIPT_PUBLIC_KEY", expected);
+        refuses(&setup.clone().with(&["--receipt-key-file", "other.pem"]), "give the matching key file");
+        assert!(setup.with(&["--receipt-key-file", "mine.pem"]).start().stop().success());
+    }
+    let setup = setup.with(&["--receipt-key-file", "mine.pem"]);
+    refuses(&setup.variable("OPENEXEC_RECEIPT_PUBLIC_KEY", "nonsense"), "nonsense");
 }
 
 #[test]
