@@ -11,8 +11,8 @@ use openexec_core::request::ExecId;
 use openexec_core::time::Timestamp;
 use rusqlite::Connection;
 
+use super::kept::{KeptRow, SELECT, integer, natural};
 use super::receipts;
-use super::rows::{KeptRow, SELECT, integer, natural};
 use crate::LedgerError;
 use crate::examined::{Examined, KeptExecution};
 

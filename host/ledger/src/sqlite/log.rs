@@ -13,7 +13,7 @@ use openexec_core::log::note::{NoteSignature, VerifierKey};
 use openexec_core::log::tile::{TILE_WIDTH, encode_hashes, parse_hashes};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::rows::{integer, natural};
+use super::kept::{integer, natural};
 use crate::LedgerError;
 use crate::log::{CHECKPOINTS_KEPT, Witnessed};
 

@@ -13,6 +13,7 @@ mod audit;
 mod controls;
 mod group_commit;
 mod import;
+mod kept;
 mod log;
 mod receipts;
 mod rows;

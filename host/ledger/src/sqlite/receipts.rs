@@ -12,7 +12,7 @@ use openexec_core::reservation::Seal;
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::rows::{integer, natural};
+use super::kept::{integer, natural};
 use crate::LedgerError;
 use crate::receipts::{KeptKey, Logged};
 
