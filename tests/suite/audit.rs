@@ -63,13 +63,14 @@ fn an_audit_finds_every_edit_of_the_file_and_says_which_row() {
     };
     let edits = [
         // What is edited, and the words of the finding.
-        ("UPDATE body SET result = '{\"sum\":1000000}' WHERE execution = 1", "result"),
+        ("UPDATE answer SET result = '{\"sum\":1000000}' WHERE execution = 1", "result"),
         ("UPDATE body SET payload = '{\"a\":9,\"b\":1}' WHERE execution = 1", "payload"),
-        ("UPDATE body SET failure_text = 'another' WHERE execution = 3", "result"),
-        ("UPDATE body SET blinding = zeroblob(32) WHERE execution = 1", "payload"),
-        ("UPDATE body SET blinding = NULL WHERE execution = 1", "secret"),
+        ("UPDATE answer SET failure_text = 'another' WHERE execution = 3", "result"),
+        ("UPDATE answer SET blinding = zeroblob(32) WHERE execution = 1", "payload"),
+        ("UPDATE answer SET blinding = NULL WHERE execution = 1", "secret"),
         ("UPDATE outbox SET body = '{}' WHERE execution = 2", "effects"),
         ("DELETE FROM outbox WHERE execution = 2", "effects"),
+        ("DELETE FROM answer WHERE execution = 1", "row"),
         ("UPDATE execution SET tenant = 'other' WHERE id = 1", "tenant"),
         ("UPDATE execution SET action = 'echo' WHERE id = 1", "action"),
         ("UPDATE execution SET nonce = 'other' WHERE id = 1", "nonce"),
@@ -197,7 +198,7 @@ fn an_audit_finds_a_result_that_was_forged_with_the_receipt_key_because_it_runs_
         .expect("an update");
     database
         .execute(
-            "UPDATE body SET result = ?1, blinding = ?2
+            "UPDATE answer SET result = ?1, blinding = ?2
              WHERE execution = (SELECT id FROM execution WHERE exec_id = ?3)",
             (r#"{"sum":1000000}"#, [9_u8; 32], id.as_bytes()),
         )

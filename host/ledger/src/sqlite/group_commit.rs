@@ -9,6 +9,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use std::{fmt, thread};
 
 use rusqlite::Connection;
@@ -18,6 +19,10 @@ use crate::{LedgerError, Pending};
 
 /// Most writes in one transaction. Bounds how long the first of them waits for the last.
 const BATCH_MAX: usize = 512;
+
+/// How long a batch of several writes waits for more. Under load a thread that wakes up goes before the busy ones, and
+/// would commit a handful of writes at a time, each commit at the price of a flush. A lone write does not wait.
+const GATHERING: Duration = Duration::from_micros(300);
 
 /// The writing thread. Dropping it finishes what is queued and ends the thread.
 pub(super) struct Writer {
@@ -108,7 +113,7 @@ impl Drop for Writer {
 fn write_all(connection: &Connection, queue: &Receiver<Box<dyn Write>>) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
-        batch.extend(queue.try_iter().take(BATCH_MAX - 1));
+        gather(&mut batch, queue);
         let committed = commit(connection, &mut batch);
         if let Err(error) = &committed {
             tracing::error!(%error, n_writes = batch.len(), "ledger transaction failed; nothing of it was kept");
@@ -116,6 +121,15 @@ fn write_all(connection: &Connection, queue: &Receiver<Box<dyn Write>>) {
         for write in batch {
             write.answer(&committed);
         }
+    }
+}
+
+/// Takes what waits. If that is more than one write, there is load, and more is about to come.
+fn gather(batch: &mut Vec<Box<dyn Write>>, queue: &Receiver<Box<dyn Write>>) {
+    batch.extend(queue.try_iter().take(BATCH_MAX - batch.len()));
+    if batch.len() > 1 {
+        thread::sleep(GATHERING);
+        batch.extend(queue.try_iter().take(BATCH_MAX - batch.len()));
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) fn import(connection: &Connection) -> rusqlite::Result<u64> {
              output_bytes_max, deadline_ms_max, reserved_at, state, fuel, memory_bytes, receipt, sealed_at)
          VALUES (?1, '', ?2, ?3, ?4, zeroblob(32), 0, 0, 0, 0, unixepoch() * 1000, 'succeeded', 0, 0, ?6, ?5)",
     )?;
-    let mut insert_body = connection.prepare("INSERT INTO body (execution, payload, result) VALUES (?1, ?2, ?3)")?;
+    let mut insert_body = connection.prepare("INSERT INTO body (execution, payload) VALUES (?1, ?2)")?;
+    let mut insert_answer = connection.prepare("INSERT INTO answer (execution, result) VALUES (?1, ?2)")?;
     let mut n_imported = 0;
     let mut rows = old.query([])?;
     while let Some(row) = rows.next()? {
@@ -75,7 +76,9 @@ pub(super) fn import(connection: &Connection) -> rusqlite::Result<u64> {
                     sealed_at,
                     receipt.as_bytes(),
                 ))?;
-                insert_body.execute((connection.last_insert_rowid(), &payload, result.as_str()))?;
+                let execution = connection.last_insert_rowid();
+                insert_body.execute((execution, &payload))?;
+                insert_answer.execute((execution, result.as_str()))?;
             }
             None => {
                 let unmatched = Digest::of_pieces(&[b"imported without an answer\0", id.as_bytes(), nonce.as_bytes()]);

@@ -23,7 +23,7 @@ pub(super) const SELECT: &str =
     "SELECT execution.id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
     output_bytes_max, deadline_ms_max, approval_format, approval_ref, reserved_at, state, fault, fuel, memory_bytes,
     receipt, sealed_at, execution.leaf, payload, approval, approval_facts, result, failure_kind, failure_text, blinding
-    FROM execution LEFT JOIN body ON body.execution = execution.id";
+    FROM execution LEFT JOIN body ON body.execution = execution.id LEFT JOIN answer ON answer.execution = execution.id";
 
 /// One execution with its body, as the database spells it.
 #[derive(Clone)]

@@ -27,6 +27,12 @@ pub(super) fn key(connection: &Connection, signed: &Signed) -> Result<i64, Ledge
     })
 }
 
+/// The index in the log of the next receipt.
+pub(super) fn next_leaf(connection: &Connection) -> Result<i64, LedgerError> {
+    let mut statement = connection.prepare_cached("SELECT coalesce(max(leaf) + 1, 0) FROM receipt")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
 /// Appends a receipt to the log, at `leaf`.
 pub(super) fn append(connection: &Connection, leaf: i64, key: i64, seal: &Seal) -> Result<(), LedgerError> {
     let Seal { signed, reference, .. } = seal;

@@ -122,30 +122,30 @@ pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswe
         return Ok(SealAnswer::Stopped);
     }
     let key = sealed.seal.as_ref().map(|seal| receipts::key(connection, &seal.signed)).transpose()?;
-    let row: Option<(i64, i64)> = connection
+    // Asked first and not by `RETURNING`, for which SQLite builds a temporary table each time.
+    let id: i64 = connection
+        .prepare_cached("SELECT id FROM execution WHERE exec_id = ?1 AND state = 'reserved'")?
+        .query_row([sealed.exec_id.as_bytes()], |row| row.get(0))
+        .optional()?
+        .ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
+    let leaf = key.map(|_| receipts::next_leaf(connection)).transpose()?;
+    connection
         .prepare_cached(
             "UPDATE execution SET state = :state, fault = :fault, fuel = :fuel, memory_bytes = :memory_bytes,
-                 receipt = :receipt, sealed_at = :sealed_at,
-                 leaf = iif(:is_signed, (SELECT coalesce(max(leaf) + 1, 0) FROM receipt), NULL)
-             WHERE exec_id = :exec_id AND state = 'reserved' RETURNING id, coalesce(leaf, -1)",
+                 receipt = :receipt, sealed_at = :sealed_at, leaf = :leaf
+             WHERE id = :id",
         )?
-        .query_row(
-            named_params! {
-                ":state": sealed.outcome.status().as_str(),
-                ":fault": sealed.outcome.fault().map(Fault::as_str),
-                ":fuel": integer(sealed.resources.fuel),
-                ":memory_bytes": integer(sealed.resources.memory_bytes),
-                ":receipt": sealed.receipt.as_bytes(),
-                ":sealed_at": integer(sealed.sealed_at.unix_ms()),
-                ":is_signed": key.is_some(),
-                ":exec_id": sealed.exec_id.as_bytes(),
-            },
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()?;
-    let (id, leaf) =
-        row.ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
-    if let (Some(key), Some(seal)) = (key, &sealed.seal) {
+        .execute(named_params! {
+            ":state": sealed.outcome.status().as_str(),
+            ":fault": sealed.outcome.fault().map(Fault::as_str),
+            ":fuel": integer(sealed.resources.fuel),
+            ":memory_bytes": integer(sealed.resources.memory_bytes),
+            ":receipt": sealed.receipt.as_bytes(),
+            ":sealed_at": integer(sealed.sealed_at.unix_ms()),
+            ":leaf": leaf,
+            ":id": id,
+        })?;
+    if let (Some(leaf), Some(key), Some(seal)) = (leaf, key, &sealed.seal) {
         receipts::append(connection, leaf, key, seal)?;
     }
     let (result, failure, effects) = match &sealed.outcome {
@@ -155,7 +155,7 @@ pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswe
     };
     connection
         .prepare_cached(
-            "UPDATE body SET result = ?2, failure_kind = ?3, failure_text = ?4, blinding = ?5 WHERE execution = ?1",
+            "INSERT INTO answer (execution, result, failure_kind, failure_text, blinding) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute((
             id,
@@ -218,6 +218,7 @@ pub(super) fn erase(connection: &Connection, before: Timestamp, n_max: u32) -> R
     drop(rows);
     for id in &ids {
         connection.prepare_cached("DELETE FROM outbox WHERE execution = ?1")?.execute([id])?;
+        connection.prepare_cached("DELETE FROM answer WHERE execution = ?1")?.execute([id])?;
         connection.prepare_cached("DELETE FROM body WHERE execution = ?1")?.execute([id])?;
     }
     import::erase(connection, before, n_max)?;

@@ -6,7 +6,8 @@
 //! | table | holds | erased |
 //! |---|---|---|
 //! | `execution` | identity, state, resources and receipt of every execution: the tombstone | never |
-//! | `body` | payload, approval, result, refusal text, the secret that opens the receipt | by `erase` |
+//! | `body` | payload and approval | by `erase` |
+//! | `answer` | result, refusal text, the secret that opens the receipt | by `erase` |
 //! | `outbox` | effects | by `erase` |
 //! | `receipt` | signed receipts, numbered as they are in the log | never |
 //! | `receipt_key` | every key that has signed receipts | never |
@@ -92,7 +93,25 @@ CREATE TABLE control (
     "
 ALTER TABLE execution ADD COLUMN leaf INTEGER; -- null: not sealed, or sealed before there were signed receipts
 ALTER TABLE body ADD COLUMN approval_facts TEXT; -- JSON, as in the receipt
-ALTER TABLE body ADD COLUMN blinding BLOB CHECK (length(blinding) = 32);
+CREATE TABLE answer ( -- rows of their own, appended: a seal does not write again the page of its reservation
+    execution    INTEGER PRIMARY KEY REFERENCES execution (id),
+    result       TEXT,
+    failure_kind TEXT,
+    failure_text TEXT,
+    blinding     BLOB CHECK (length(blinding) = 32)
+) STRICT;
+INSERT INTO answer (execution, result, failure_kind, failure_text)
+    SELECT execution, result, failure_kind, failure_text FROM body WHERE coalesce(result, failure_kind) IS NOT NULL;
+ALTER TABLE body DROP COLUMN result;
+ALTER TABLE body DROP COLUMN failure_kind;
+ALTER TABLE body DROP COLUMN failure_text;
+-- The same condition, in words for which SQLite need not build a temporary table at every write.
+PRAGMA writable_schema = on;
+UPDATE sqlite_schema SET sql = replace(sql,
+    'state IN (''reserved'', ''succeeded'', ''failed'', ''faulted'', ''interrupted'')',
+    'state = ''reserved'' OR state = ''succeeded'' OR state = ''failed'' OR state = ''faulted'' OR state = ''interrupted''')
+    WHERE name = 'execution';
+PRAGMA writable_schema = reset;
 CREATE TABLE receipt_key (
     id     INTEGER PRIMARY KEY,
     key_id BLOB NOT NULL UNIQUE CHECK (length(key_id) = 32),
