@@ -51,6 +51,7 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
         version: "1".to_owned(),
         profile: Profile::Pure,
         limits: Limits::default(),
+        description: None,
     };
     let file = ComponentFile { action, pin, path: component.display().to_string(), bytes };
     let sandbox = Sandbox::start(vec![file], Settings { n_slots: N_SLOTS }).map_err(|error| failed(&error))?;

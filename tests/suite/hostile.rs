@@ -301,6 +301,7 @@ fn file(name: &str, bytes: Vec<u8>, limits: Limits) -> ComponentFile {
         version: "1".to_owned(),
         profile: Profile::Pure,
         limits,
+        description: None,
     };
     ComponentFile { action: Action::parse(name).expect("a name"), pin, path: format!("{name}.wasm"), bytes }
 }

@@ -38,6 +38,22 @@ pub struct Pin {
     pub profile: Profile,
     /// What a run may use.
     pub limits: Limits,
+    /// What the handler said of itself when it was pinned. `None`: any JSON object is taken, any result is given.
+    pub description: Option<Description>,
+}
+
+/// What a handler says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// A few words.
+    pub title: String,
+    /// A paragraph of plain text.
+    pub summary: String,
+    /// JSON Schema (2020-12) of the payload, as JSON text.
+    pub payload_schema: String,
+    /// JSON Schema (2020-12) of the result, as JSON text.
+    pub output_schema: String,
 }
 
 /// What a component may import.
@@ -136,6 +152,7 @@ struct RawPin {
     profile: Profile,
     #[serde(default)]
     limits: Limits,
+    description: Option<Description>,
 }
 
 impl Registry {
@@ -201,6 +218,7 @@ impl RawPin {
             version: self.version,
             profile: self.profile,
             limits: self.limits,
+            description: self.description,
         };
         Ok((action, pin))
     }

@@ -50,7 +50,7 @@ pub(crate) struct PinnedComponent(ComponentFile);
 pub(crate) struct LinkedHandler {
     pub(crate) pre: HandlerPre<RunState>,
     digest: Digest,
-    limits: Limits,
+    pub(crate) limits: Limits,
     /// Whether the latest run was brief (`run`). Nothing but speed depends on it.
     pub(crate) is_brief: AtomicBool,
 }

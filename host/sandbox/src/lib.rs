@@ -22,7 +22,8 @@ use std::sync::Arc;
 use openexec_core::digest::Digest;
 use openexec_core::limits::MEMORY_BYTES_DEFAULT;
 use openexec_core::names::Action;
-use openexec_core::outcome::{Outcome, Resources, Run};
+use openexec_core::outcome::{Fault, Outcome, Resources, Run};
+use openexec_core::registry::Description;
 use openexec_core::reservation::{Rerun, Reservation, Reserved};
 use wasmtime::Engine;
 
@@ -142,6 +143,25 @@ pub enum StartError {
 #[error("the sandbox could not run: {0}")]
 pub struct SandboxError(pub(crate) String);
 
+/// A handler did not say what it is.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// No such action.
+    #[error("no handler is pinned for the action '{0}'")]
+    Unknown(Action),
+    /// It was stopped.
+    #[error(
+        "`describe` ended with the fault '{0}': it must return within the limits of the pin, and depend on nothing"
+    )]
+    Faulted(Fault),
+    /// Two calls gave two answers.
+    #[error("`describe` gave two different answers: it must depend on nothing")]
+    Unstable,
+    /// The host could not go on.
+    #[error(transparent)]
+    Host(#[from] SandboxError),
+}
+
 impl SandboxError {
     /// The host could not even call the sandbox, because of this.
     #[must_use]
@@ -220,6 +240,16 @@ impl Sandbox {
             }
             Some(_) | None => Ok(Attempt::Ended(INTERRUPTED)),
         }
+    }
+
+    /// What the handler of `action` says of itself: asked twice, each time in an instance of its own.
+    ///
+    /// # Errors
+    /// `DescribeError`, whose text says what to do.
+    pub fn describe(&self, action: &Action) -> Result<Description, DescribeError> {
+        let handler = self.handlers.get(action).ok_or_else(|| DescribeError::Unknown(action.clone()))?;
+        let description = handler.describe(&self.engine)?;
+        if handler.describe(&self.engine)? == description { Ok(description) } else { Err(DescribeError::Unstable) }
     }
 
     /// Most runs at once.

@@ -3,18 +3,20 @@
 //! In scope: limits of a run, calling `handle`, telling faults apart.
 //! Out of scope: whether an answer's text is acceptable (`core::outcome`).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use openexec_core::limits::{EFFECT_BODY_BYTES_MAX, EFFECT_KIND_BYTES_MAX, EFFECTS_MAX};
 use openexec_core::outcome::{Failure, FailureKind, Fault, Outcome, Resources, Run};
+use openexec_core::registry::{Description, Limits};
 use openexec_core::reservation::Reserved;
 use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
 
 use crate::component::LinkedHandler;
 use crate::component::contract::exports::openexec::handler::guest;
 use crate::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
-use crate::{IsStopped, SandboxError};
+use crate::{DescribeError, IsStopped, SandboxError};
 
 /// Bytes that a handler may hand over besides its result: all effects at their largest. A longer refusal text than
 /// is kept must still fit, because it is cut, not punished.
@@ -165,26 +167,7 @@ impl LinkedHandler {
             nonce: facts.nonce.to_string(),
             issued_at: facts.reserved_at.unix_ms(),
         };
-        let mut store = Store::new(engine, RunState::with_no_capabilities(limits.memory_bytes));
-        store.limiter(|state| state);
-        let output_bytes_max = usize::try_from(limits.output_bytes).unwrap_or(usize::MAX);
-        store.set_hostcall_fuel(HANDED_OVER_BYTES_MAX.saturating_add(output_bytes_max));
-        store.set_fuel(limits.fuel).map_err(host_error)?;
-        // Asked at every tick. Last, so that no preparation counts against the handler.
-        let begun = Instant::now();
-        let deadline = Duration::from_millis(limits.deadline_ms);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
-            if is_stopped() {
-                return Err(ByOperator.into());
-            }
-            match begun.elapsed() {
-                elapsed if elapsed >= deadline => Err(Trap::Interrupt.into()),
-                elapsed if patience == Patience::Brief && elapsed >= BRIEF => Err(NotBrief.into()),
-                _ => Ok(UpdateDeadline::Continue(1)),
-            }
-        });
-
+        let mut store = store(engine, limits, is_stopped, patience)?;
         let outcome = match self.call(&mut store, &request) {
             Ok(Ok(guest::Outcome { output, effects })) => {
                 let effects = effects.into_iter().map(|effect| (effect.kind, effect.body)).collect();
@@ -202,6 +185,15 @@ impl LinkedHandler {
         Ok(Attempt::Ended(Run { outcome, resources }))
     }
 
+    /// Calls `describe` in a fresh instance, under the limits of the pin.
+    pub(crate) fn describe(&self, engine: &Engine) -> Result<Description, DescribeError> {
+        let mut store = store(engine, &self.limits, Arc::new(|| false), Patience::Full)?;
+        let handler = self.pre.instantiate(&mut store).map_err(described_badly)?;
+        let said = handler.openexec_handler_guest().call_describe(store).map_err(described_badly)?;
+        let guest::Description { title, summary, payload_schema, output_schema } = said;
+        Ok(Description { title, summary, payload_schema, output_schema })
+    }
+
     fn call(
         &self,
         store: &mut Store<RunState>,
@@ -217,6 +209,35 @@ impl LinkedHandler {
             None => EndedBy::Handler(unacceptable(&error)),
         })
     }
+}
+
+/// A store for one call, with its limits set and its deadline running.
+fn store(
+    engine: &Engine,
+    limits: &Limits,
+    is_stopped: IsStopped,
+    patience: Patience,
+) -> Result<Store<RunState>, SandboxError> {
+    let mut store = Store::new(engine, RunState::with_no_capabilities(limits.memory_bytes));
+    store.limiter(|state| state);
+    let output_bytes_max = usize::try_from(limits.output_bytes).unwrap_or(usize::MAX);
+    store.set_hostcall_fuel(HANDED_OVER_BYTES_MAX.saturating_add(output_bytes_max));
+    store.set_fuel(limits.fuel).map_err(host_error)?;
+    // Asked at every tick. Last, so that no preparation counts against the handler.
+    let begun = Instant::now();
+    let deadline = Duration::from_millis(limits.deadline_ms);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |_| {
+        if is_stopped() {
+            return Err(ByOperator.into());
+        }
+        match begun.elapsed() {
+            elapsed if elapsed >= deadline => Err(Trap::Interrupt.into()),
+            elapsed if patience == Patience::Brief && elapsed >= BRIEF => Err(NotBrief.into()),
+            _ => Ok(UpdateDeadline::Continue(1)),
+        }
+    });
+    Ok(store)
 }
 
 /// Who is the cause that there is no answer.
@@ -259,6 +280,14 @@ fn unacceptable(error: &wasmtime::Error) -> Fault {
         Fault::OutputTooLarge
     } else {
         Fault::OutputInvalid
+    }
+}
+
+fn described_badly(error: wasmtime::Error) -> DescribeError {
+    match fault(&error) {
+        Some(fault) => DescribeError::Faulted(fault),
+        None if error.is::<HostOutOfMemory>() => DescribeError::Host(host_error(error)),
+        None => DescribeError::Faulted(unacceptable(&error)),
     }
 }
 

@@ -83,8 +83,14 @@ fn repeat(evidence: &Evidence, path: &Path) -> Result<Repetition, Box<dyn Error>
     if !receipt.limits.within(&LIMITS_MAX) {
         return Ok(Repetition::Differs("the receipt names higher limits than any host allows".to_owned()));
     }
-    let pin =
-        Pin { component: path.clone(), digest, version: String::new(), profile: Profile::Pure, limits: receipt.limits };
+    let pin = Pin {
+        component: path.clone(),
+        digest,
+        version: String::new(),
+        profile: Profile::Pure,
+        limits: receipt.limits,
+        description: None,
+    };
     let file = ComponentFile { action: receipt.action.clone(), pin, path, bytes };
     let sandbox = Sandbox::start(vec![file], Settings { n_slots: 1 })?;
     Ok(compare(receipt, evidence.openings(), &sandbox.rerun(&rerun)?, Sandbox::engine_digest()))
