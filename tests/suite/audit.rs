@@ -291,4 +291,7 @@ fn a_host_whose_self_audit_found_a_difference_is_not_ready() {
     assert_eq!(ready.json()["failing"], json!(["self-audit"]));
     let metrics = openexec_tests::client::get(host.address, "/metrics").expect("an answer").expect(200).text();
     assert!(metrics.contains("openexec_self_audit_total{verdict=\"different\"} 1"), "{metrics}");
+    for gauge in ["\nopenexec_log_size 0\n", "\nopenexec_log_lag_seconds 0."] {
+        assert!(metrics.contains(gauge), "{metrics}");
+    }
 }

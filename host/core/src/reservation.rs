@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::names::{Action, Nonce, Tenant};
 use crate::outcome::{Fault, Outcome, Resources, Status};
 use crate::receipt::Signed;
-use crate::receipt::opening::{Blinding, Part};
+use crate::receipt::opening::{Blinding, Openings};
 use crate::registry::Limits;
 use crate::request::ExecId;
 use crate::time::Timestamp;
@@ -129,17 +129,10 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// What opens the receipt, as JSON: a salt for each of its commitments, null where there is none.
+    /// What opens the receipt of this outcome.
     #[must_use]
-    pub fn openings(&self, outcome: &Outcome) -> String {
-        let salt = |part: Part| format!(r#"{{"salt":"{}"}}"#, self.blinding.salt(part));
-        let none = || "null".to_owned();
-        let (result, effects) = match outcome {
-            Outcome::Succeeded { .. } => (salt(Part::Result), salt(Part::Effects)),
-            Outcome::Failed(_) => (salt(Part::Result), none()),
-            Outcome::Faulted(_) | Outcome::Interrupted => (none(), none()),
-        };
-        format!(r#"{{"effects":{effects},"payload":{},"result":{result}}}"#, salt(Part::Payload))
+    pub fn openings(&self, outcome: &Outcome) -> Openings {
+        Openings::of(&self.blinding, outcome)
     }
 }
 

@@ -4,13 +4,14 @@
 //! Out of scope: whether they are true (`verify`).
 
 use super::bundle::read_effect;
-use super::{Body, Evidence, EvidenceError, Openings, RequestFacts, Shown};
+use super::{Body, Evidence, EvidenceError, RequestFacts, Shown};
 use crate::approval::v2;
 use crate::dsse::Envelope;
 use crate::json::{self, FieldError, Fields, Value};
 use crate::limits::EVIDENCE_BYTES_MAX;
 use crate::names::Audience;
 use crate::outcome::{Failure, FailureKind, Status};
+use crate::receipt::opening::Openings;
 use crate::receipt::{Receipt, Signed};
 use crate::request::{RequestError, Submission};
 

@@ -8,14 +8,14 @@
 //! Numbers are spelled as CPython does, so that `1.0` stays `1.0`, which approvals v1 digest. What a program made of the
 //! text in between is read as well, as long as nothing is lost by it.
 
-use super::{Body, Evidence, Openings, RequestFacts, Shown, TYPE};
+use super::{Body, Evidence, RequestFacts, Shown, TYPE};
 use crate::digest::{Digest, DigestSpelling};
 use crate::dsse::{Envelope, EnvelopeError};
 use crate::json::{self, FieldError, Fields, Members, ReadError, Value};
 use crate::limits::{EFFECTS_MAX, EVIDENCE_BYTES_MAX, PROOF_BYTES_MAX};
 use crate::names::{Action, Audience, NameError, Nonce, Tenant};
 use crate::outcome::{Effect, Failure, FailureKind, JsonText};
-use crate::receipt::opening::Salt;
+use crate::receipt::opening::{Openings, Salt};
 use crate::receipt::{Signed, StatementError};
 use crate::request::Payload;
 

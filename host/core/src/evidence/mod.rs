@@ -30,7 +30,7 @@ use crate::digest::Digest;
 use crate::json::{self, Value};
 use crate::names::{Action, Audience, Nonce, Tenant};
 use crate::outcome::{Effect, Failure, Outcome};
-use crate::receipt::opening::{Blinding, Part, Salt};
+use crate::receipt::opening::Openings;
 use crate::receipt::{Receipt, Signed};
 use crate::request::{Identity, Payload};
 use crate::reservation::{Rerun, Reserved, Sealed, Tombstone};
@@ -81,34 +81,6 @@ struct RequestFacts {
     payload: Digest,
 }
 
-/// The salts of a receipt's commitments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Openings {
-    /// Opens the payload.
-    pub payload: Salt,
-    /// Opens the result or the handler's no. `None` if there was neither.
-    pub result: Option<Salt>,
-    /// Opens the effects. `None` if nothing succeeded.
-    pub effects: Option<Salt>,
-}
-
-impl Openings {
-    /// The salts for an outcome.
-    #[must_use]
-    pub fn of(blinding: &Blinding, outcome: &Outcome) -> Self {
-        let (has_result, has_effects) = match outcome {
-            Outcome::Succeeded { .. } => (true, true),
-            Outcome::Failed(_) => (true, false),
-            Outcome::Faulted(_) | Outcome::Interrupted => (false, false),
-        };
-        Self {
-            payload: blinding.salt(Part::Payload),
-            result: has_result.then(|| blinding.salt(Part::Result)),
-            effects: has_effects.then(|| blinding.salt(Part::Effects)),
-        }
-    }
-}
-
 impl RequestFacts {
     fn identity(&self) -> Identity {
         Identity::of(&self.audience, &self.tenant, &self.action, &self.nonce, self.payload)
@@ -147,7 +119,7 @@ impl Evidence {
         let shown = Shown {
             request: Some(request),
             approval,
-            openings: Some(Openings::of(&seal.blinding, &sealed.outcome)),
+            openings: Some(seal.openings(&sealed.outcome)),
             payload: Some(payload),
             result,
             failure,

@@ -6,11 +6,10 @@
 //! The run is compared with what the receipt commits to, so whoever changed a result and signed a new receipt for it is
 //! found out by the code that was pinned.
 
-use super::Openings;
 use crate::digest::Digest;
 use crate::json;
 use crate::outcome::{Fault, Outcome, Run, Status};
-use crate::receipt::opening::{Commitment, Salt};
+use crate::receipt::opening::{Commitment, Openings, Salt};
 use crate::receipt::{Receipt, effects_text, failure_text};
 
 /// What one more run says about an execution.

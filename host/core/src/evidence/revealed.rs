@@ -3,12 +3,12 @@
 //! In scope: the request and its identity, the openings of the receipt's commitments.
 //! Out of scope: who permitted the request (`permission`).
 
+use super::Shown;
 use super::verify::{Found, fail, not_checked, pass};
-use super::{Openings, Shown};
 use crate::digest::Digest;
 use crate::json;
 use crate::outcome::Status;
-use crate::receipt::opening::{Commitment, Part, Salt};
+use crate::receipt::opening::{Commitment, Openings, Part, Salt};
 use crate::receipt::{Receipt, effects_text, failure_text};
 use crate::request::Identity;
 

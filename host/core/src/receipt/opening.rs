@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::digest::{Digest, DigestSpelling};
+use crate::outcome::Outcome;
 
 /// The random value behind the salts of one execution.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,43 @@ pub struct Salt(Digest);
 /// Binds a receipt to a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commitment(Digest);
+
+/// The salts of a receipt's commitments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Openings {
+    /// Opens the payload.
+    pub payload: Salt,
+    /// Opens the result or the handler's no. `None` if there was neither.
+    pub result: Option<Salt>,
+    /// Opens the effects. `None` if nothing succeeded.
+    pub effects: Option<Salt>,
+}
+
+impl Openings {
+    /// The salts for an outcome.
+    #[must_use]
+    pub fn of(blinding: &Blinding, outcome: &Outcome) -> Self {
+        let (has_result, has_effects) = match outcome {
+            Outcome::Succeeded { .. } => (true, true),
+            Outcome::Failed(_) => (true, false),
+            Outcome::Faulted(_) | Outcome::Interrupted => (false, false),
+        };
+        Self {
+            payload: blinding.salt(Part::Payload),
+            result: has_result.then(|| blinding.salt(Part::Result)),
+            effects: has_effects.then(|| blinding.salt(Part::Effects)),
+        }
+    }
+
+    /// As JSON: a salt for each commitment, null where there is none.
+    #[must_use]
+    pub fn spell(&self) -> String {
+        let opening = |salt: Salt| format!(r#"{{"salt":"{salt}"}}"#);
+        let nullable = |salt: Option<Salt>| salt.map_or_else(|| "null".to_owned(), opening);
+        let (payload, result, effects) = (opening(self.payload), nullable(self.result), nullable(self.effects));
+        format!(r#"{{"effects":{effects},"payload":{payload},"result":{result}}}"#)
+    }
+}
 
 impl Blinding {
     /// From 32 random bytes.

@@ -1,6 +1,6 @@
 //! `GET /metrics`: what is worth an alarm, in Prometheus' text format.
 //!
-//! In scope: counters that the host keeps anyway. Names of tenants, and anything that a caller wrote, are not among them.
+//! In scope: counters and gauges that the host keeps anyway. Names of tenants, and anything that a caller wrote, are not among them.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError};
@@ -26,7 +26,15 @@ pub(super) async fn metrics(State(edge): State<Arc<Edge>>) -> Response {
     );
     let refusals = edge.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
     counter(&mut text, "openexec_refusals_total", "Requests that were refused, by code.", "code", refusals);
+    gauge(&mut text, "openexec_log_size", "Receipts under the newest checkpoint.", edge.log.size().to_string());
+    let lag_s = format!("{:.3}", edge.log.lag().as_secs_f64());
+    gauge(&mut text, "openexec_log_lag_seconds", "For how long the oldest receipt has waited for a checkpoint.", lag_s);
     ([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response()
+}
+
+/// One gauge. Writing to a string cannot fail.
+fn gauge(text: &mut String, name: &str, help: &str, value: String) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
 }
 
 /// One counter with one label. Writing to a string cannot fail.

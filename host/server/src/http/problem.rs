@@ -151,7 +151,7 @@ impl Evidence {
 
     /// That of a sealed execution.
     pub(crate) fn of_seal(seal: Option<&Seal>, outcome: &Outcome) -> Self {
-        Self::of(seal.map(|seal| &*seal.signed), seal.map(|seal| seal.openings(outcome)))
+        Self::of(seal.map(|seal| &*seal.signed), seal.map(|seal| seal.openings(outcome).spell()))
     }
 }
 

@@ -125,7 +125,7 @@ fn succeeded(sealed: &Sealed) -> String {
         .map(|effect| format!(r#"{{"kind":{},"body":{}}}"#, quoted(&effect.kind), effect.body.as_str()))
         .collect();
     let evidence = sealed.seal.as_ref().map_or_else(String::new, |seal| {
-        format!(r#","signed_receipt":{},"openings":{}"#, seal.signed.to_json(), seal.openings(&sealed.outcome))
+        format!(r#","signed_receipt":{},"openings":{}"#, seal.signed.to_json(), seal.openings(&sealed.outcome).spell())
     });
     format!(
         r#"{{"id":"{}","action":{},"result":{},"approved":true,"receipt":"{}","status":"{}","resources":{{"fuel":{},"memory_bytes":{}}},"effects":[{}]{evidence}}}"#,
