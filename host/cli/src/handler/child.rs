@@ -25,7 +25,7 @@ use crate::components::{self, SourceError};
 const CPU_S_MAX: u64 = 300;
 
 /// Wall-clock time, for a compiler that waits instead of working.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Memory of the compiler: the largest component that was measured takes a third of it. Address space that is reserved
 /// for the pool and never touched does not count here, as it would with `RLIMIT_AS`.

@@ -17,7 +17,7 @@ use openexec_sandbox::{ComponentFile, Sandbox, SandboxError, StartError};
 use serde_json::Value;
 
 use super::facts::{self, Facts};
-use super::report::{Needed, Report, Said, Tried};
+use super::report::{OfPool, Report, Said, Tried};
 use super::{child, samples};
 use crate::args::handler::{ExamineOptions, FactOptions};
 use crate::logging::say;
@@ -208,7 +208,7 @@ fn add_needs(report: &mut Report, sandbox: &Sandbox, action: &Action) {
     let words: Vec<_> = needs.iter().map(|need| format!("{} {} of {}", need.what, need.needed, need.allowed)).collect();
     report.ok("room", words.join(", "));
     let needed =
-        needs.into_iter().map(|need| Needed { what: need.what.to_owned(), needed: need.needed, allowed: need.allowed });
+        needs.into_iter().map(|need| OfPool { what: need.what.to_owned(), needed: need.needed, allowed: need.allowed });
     report.needs = needed.collect();
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Report {
     /// What the handler says of itself, if it could be asked.
     pub(crate) description: Option<Said>,
     /// What it takes of the pool.
-    pub(crate) needs: Vec<Needed>,
+    pub(crate) needs: Vec<OfPool>,
     /// What came of the made-up payloads.
     pub(crate) runs: Vec<Tried>,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Said {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Needed {
+pub(crate) struct OfPool {
     pub(crate) what: String,
     pub(crate) needed: u64,
     pub(crate) allowed: u64,

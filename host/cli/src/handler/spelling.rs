@@ -66,7 +66,7 @@ fn write(value: &Value, depth: usize, out: &mut String) {
         }
         Value::String(text) => out.push_str(&json::quoted(text)),
         Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Array(_) | Value::Object(_) => {
-            out.push_str(&json::pyjson_compact(value))
+            out.push_str(&json::pyjson_compact(value));
         }
     }
 }

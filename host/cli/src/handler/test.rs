@@ -106,7 +106,9 @@ fn test(options: &TestOptions, component: &Path) -> Result<bool, Box<dyn Error>>
         let name = path.file_stem().unwrap_or_default().display().to_string();
         let used = run.resources;
         say(&format!("{word:<8} {name:<32} {:>14} {:>12} {time_us:>10}", used.fuel, used.memory_bytes / 1024));
-        differences.iter().for_each(|difference| say(&format!("         {}", plain(difference))));
+        for difference in &differences {
+            say(&format!("         {}", plain(difference)));
+        }
     }
     say(&format!("{n_well} of {n_cases} as expected"));
     Ok(n_well == n_cases)
