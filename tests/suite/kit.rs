@@ -290,3 +290,17 @@ fn golden_cases_are_compared_and_updated() {
     assert!(run(&setup, &["handler", "test"], 2).contains("outcom"));
     run(&setup, &["handler", "test", "--cases", "nowhere"], 2);
 }
+
+#[test]
+fn a_compiler_that_does_not_survive_a_component_is_a_finding_about_it() {
+    let path = shipped("payments.transfer").display().to_string();
+    // How much memory the compiler needs is its own affair: somewhere below what is enough it dies.
+    let died = (10..30).find_map(|mebibytes| {
+        let limited = format!("ulimit -d {}; exec \"$@\"", mebibytes * 1024);
+        let output = Setup::new().wrapped(&["sh", "-c", &limited, "sh"]).run(&["handler", "check", &path]);
+        said(&output).contains("did not survive").then_some(output)
+    });
+    let died = died.expect("a limit under which the compiler dies");
+    assert_eq!(died.status.code(), Some(1), "{}", said(&died));
+    assert!(said(&died).starts_with("NOT ACCEPTABLE") && said(&died).contains("fix: "), "{}", said(&died));
+}
