@@ -15,6 +15,7 @@ mod hostile;
 mod http_edge;
 mod import;
 mod keys;
+mod kit;
 mod ledger_contract;
 mod ledger_faults;
 mod log_http;

@@ -4,7 +4,7 @@
 //! Out of scope: everything a command does.
 //!
 //! Exit codes: 0 done; 1 the answer is no (a refused or failed execution, an approval that is not accepted, evidence that
-//! fails, a log that was caught); 2 it could not be done; 3 (`receipt verify` only) nothing failed, but not everything
+//! fails, a log that was caught, a component that is not acceptable); 2 it could not be done; 3 (`receipt verify` only) nothing failed, but not everything
 //! could be checked.
 
 mod approval;
@@ -13,19 +13,25 @@ mod components;
 mod config;
 mod control;
 mod execute;
+mod files;
+mod handler;
 mod keys;
 mod ledger;
 mod log;
 mod logging;
+mod pin;
 mod receipt;
 mod registry;
+mod registry_file;
 mod serve;
 mod witness;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use args::{ApprovalCommand, Args, Command, LedgerCommand, LogCommand, ReceiptCommand, RegistryCommand};
+use args::{
+    ApprovalCommand, Args, Command, HandlerCommand, LedgerCommand, LogCommand, ReceiptCommand, RegistryCommand,
+};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -44,6 +50,12 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Execute(options) => execute::run(&options),
         Command::Registry(RegistryCommand::Verify(source)) => registry::verify(&source),
         Command::Registry(RegistryCommand::List(options)) => registry::list(&options),
+        Command::Registry(RegistryCommand::Pin(options)) => pin::pin(&options),
+        Command::Registry(RegistryCommand::Unpin(options)) => pin::unpin(&options),
+        Command::Handler(HandlerCommand::Check(options)) => handler::check(&options),
+        Command::Handler(HandlerCommand::Run(options)) => handler::run(&options),
+        Command::Handler(HandlerCommand::Test(options)) => handler::test(&options),
+        Command::Handler(HandlerCommand::Examine(options)) => handler::examine(&options),
         Command::Ledger(LedgerCommand::Stats(options)) => ledger::stats(&options),
         Command::Ledger(LedgerCommand::Audit(options)) => ledger::audit(&options),
         Command::Ledger(LedgerCommand::Purge(options)) => ledger::purge(&options),

@@ -3,20 +3,48 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use openexec_sandbox::{Sandbox, Settings};
+use openexec_core::names::Action;
+use openexec_core::registry::Registry;
+use openexec_sandbox::{DescribeError, Sandbox, Settings};
 use serde_json::json;
 
 use crate::args::{ListOptions, RegistrySource};
 use crate::components::{self, Source};
+use crate::handler::plain;
 use crate::logging::say;
 
 /// Checks every pin as a start of the host would.
 pub(crate) fn verify(source: &RegistrySource) -> Result<ExitCode, Box<dyn Error>> {
     let Source { registry, components } = components::load(source)?;
     let n_actions = components.len();
-    Sandbox::start(components, Settings { n_slots: 1 })?;
+    let sandbox = Sandbox::start(components, Settings { n_slots: 1 })?;
+    require_descriptions(&registry, &sandbox)?;
     say(&format!("ok: {n_actions} actions, registry digest {}", registry.digest()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a pin does not say what its handler says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DescriptionError {
+    #[error("action '{action}': {cause}")]
+    Describe { action: Action, cause: DescribeError },
+    #[error(
+        "action '{0}': its handler describes itself otherwise than the registry says: pin the component again with `openexec registry pin`"
+    )]
+    Differs(Action),
+}
+
+/// A description in the registry is what its handler says, twice. A pin without one is not asked.
+pub(crate) fn require_descriptions(registry: &Registry, sandbox: &Sandbox) -> Result<(), DescriptionError> {
+    for (action, pin) in registry.pins() {
+        let Some(pinned) = &pin.description else { continue };
+        let said = sandbox.describe(action);
+        let said = said.map_err(|cause| DescriptionError::Describe { action: action.clone(), cause })?;
+        if said != *pinned {
+            return Err(DescriptionError::Differs(action.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Lists the actions.
@@ -29,6 +57,7 @@ pub(crate) fn list(options: &ListOptions) -> Result<ExitCode, Box<dyn Error>> {
                 json!({
                     "action": action.as_str(), "version": pin.version, "profile": pin.profile.as_str(),
                     "component": pin.component, "sha256": pin.digest.to_string(),
+                    "title": pin.description.as_ref().map(|description| &description.title),
                     "limits": {
                         "fuel": pin.limits.fuel, "memory_bytes": pin.limits.memory_bytes,
                         "output_bytes": pin.limits.output_bytes, "deadline_ms": pin.limits.deadline_ms,
@@ -42,8 +71,10 @@ pub(crate) fn list(options: &ListOptions) -> Result<ExitCode, Box<dyn Error>> {
     say(&format!("registry digest {}", registry.digest()));
     for (action, pin) in registry.pins() {
         let limits = pin.limits;
+        let title = pin.description.as_ref().map(|description| format!("  {}", plain(&description.title)));
+        let title = title.unwrap_or_default();
         say(&format!(
-            "{action}  {}  {}\n    sha256 {}\n    fuel {}, memory {} bytes, output {} bytes, deadline {} ms",
+            "{action}  {}  {}{title}\n    sha256 {}\n    fuel {}, memory {} bytes, output {} bytes, deadline {} ms",
             pin.version,
             pin.profile.as_str(),
             pin.digest,

@@ -28,7 +28,7 @@ use contract::exports::openexec::handler::guest;
 const GUEST: &str = "openexec:handler/guest@1.0.0";
 
 /// Size of a Wasm page.
-const PAGE_BYTES: u64 = 64 * 1024;
+pub(crate) const PAGE_BYTES: u64 = 64 * 1024;
 
 /// A component as it was read, for one action. Not trusted.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl PinnedComponent {
 ///
 /// `typecheck` is hidden in wasmtime's documentation; the public way to it is to instantiate, which would run the
 /// component's start functions before the host has decided to start.
-fn require_contract(component: &Component, engine: &Engine) -> Result<(), String> {
+pub(crate) fn require_contract(component: &Component, engine: &Engine) -> Result<(), String> {
     let component = component.component_type();
     let Some(ComponentItem::ComponentInstance(exported)) = component.get_export(engine, GUEST).map(|export| export.ty)
     else {
@@ -117,7 +117,7 @@ fn require_contract(component: &Component, engine: &Engine) -> Result<(), String
 
 /// A component whose largest memory does not fit its pin, or that does not fit the pool, is refused now and not at every
 /// call. wasmtime does not say how large the other memories are.
-fn require_room(component: &Component, limits: &Limits, path: String) -> Result<(), StartError> {
+pub(crate) fn require_room(component: &Component, limits: &Limits, path: String) -> Result<(), StartError> {
     let Some(needs) = component.resources_required() else {
         return Err(StartError::NotAcceptable { path, cause: "it instantiates imported modules".to_owned() });
     };

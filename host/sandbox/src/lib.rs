@@ -1,7 +1,7 @@
 //! The sandbox: runs a pinned component, once, under limits, with no authority at all.
 //!
-//! In scope: engine settings (`engine`), pins becoming handlers (`component`), one run (`run`), the clock below the
-//! deadline (`ticker`).
+//! In scope: engine settings (`engine`), pins becoming handlers (`component`), all that speaks against one (`examine`), one
+//! run (`run`), the clock below the deadline (`ticker`).
 //! Out of scope: which request may run (`openexec-core`), whether it already ran (`openexec-ledger`).
 //!
 //! Invariants
@@ -12,6 +12,7 @@
 
 mod component;
 mod engine;
+mod examine;
 mod run;
 mod ticker;
 
@@ -29,6 +30,7 @@ use wasmtime::Engine;
 
 pub use component::ComponentFile;
 use component::LinkedHandler;
+pub use examine::{Examined, Need, examine};
 use run::{Attempt, Patience};
 use ticker::Ticker;
 

@@ -1,11 +1,12 @@
 //! The command line, as it is written. Every setting is a flag and an environment variable; the flag wins.
 //!
-//! In scope: names, defaults, help texts; `approval`, `control`, `log`, `receipt` and `witness` for the commands of that
-//! name.
+//! In scope: names, defaults, help texts; `approval`, `control`, `handler`, `log`, `receipt` and `witness` for the commands
+//! of that name.
 //! Out of scope: whether the values make sense together (`config`).
 
 pub(crate) mod approval;
 pub(crate) mod control;
+pub(crate) mod handler;
 pub(crate) mod log;
 pub(crate) mod receipt;
 pub(crate) mod witness;
@@ -18,6 +19,8 @@ use openexec_core::limits::{APPROVAL_LIFETIME_S_MAX, LEGACY_LIFETIME_S_DEFAULT};
 
 pub(crate) use approval::ApprovalCommand;
 pub(crate) use control::ControlCommand;
+pub(crate) use handler::HandlerCommand;
+use handler::LimitOptions;
 pub(crate) use log::LogCommand;
 pub(crate) use receipt::ReceiptCommand;
 pub(crate) use witness::WitnessOptions;
@@ -42,9 +45,12 @@ pub(crate) enum Command {
     Serve(Box<ServeOptions>),
     /// Execute one request against a local ledger, without HTTP and along the same path; prints the answer.
     Execute(Box<ExecuteOptions>),
-    /// Look at what may run.
+    /// Say what may run, and look at it.
     #[command(subcommand)]
     Registry(RegistryCommand),
+    /// Check, run and test a component, before it is pinned. Needs no host and no ledger.
+    #[command(subcommand)]
+    Handler(HandlerCommand),
     /// Look after the ledger; also while a host is running on it.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -70,6 +76,13 @@ pub(crate) enum RegistryCommand {
     Verify(RegistrySource),
     /// List the actions with their components and limits.
     List(ListOptions),
+    /// Bind an action to the exact bytes of a component, after checking it as a start of the host would; keeps what else
+    /// stands in the registry, comments too. A host reads it at its next start.
+    ///
+    /// Exit codes: 0 pinned; 1 the component is not acceptable, and nothing was changed; 2 it could not be done.
+    Pin(PinOptions),
+    /// Take an action out of the registry, with its comments.
+    Unpin(UnpinOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,6 +100,38 @@ pub(crate) struct RegistrySource {
     /// The registry: a registry.toml, its components beside it [default: the one built into this binary].
     #[arg(long, env = "OPENEXEC_REGISTRY", value_name = "FILE")]
     pub(crate) registry: Option<PathBuf>,
+}
+
+/// The registry that is edited.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct RegistryFile {
+    /// The registry.
+    #[arg(long, env = "OPENEXEC_REGISTRY", value_name = "FILE", default_value = "registry.toml")]
+    pub(crate) registry: PathBuf,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct PinOptions {
+    /// The name of the action.
+    pub(crate) action: String,
+    /// The component: a file.
+    pub(crate) component: PathBuf,
+    #[command(flatten)]
+    pub(crate) file: RegistryFile,
+    /// The handler's own version, for people [default: what the pin says already, else 1.0.0].
+    #[arg(long, value_name = "V")]
+    pub(crate) name_version: Option<String>,
+    /// Limits that are not named stay as the pin has them.
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct UnpinOptions {
+    /// The name of the action.
+    pub(crate) action: String,
+    #[command(flatten)]
+    pub(crate) file: RegistryFile,
 }
 
 #[derive(Clone, Debug, Group)]

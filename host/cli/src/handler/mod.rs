@@ -1,0 +1,24 @@
+//! `openexec handler`: a component before it is pinned.
+//!
+//! In scope: examining it in a process of its own (`child`, `examine`, `report`), payloads for that (`samples`), running it
+//! with facts that nobody reserved (`facts`, `run`), golden cases (`case`, `test`).
+//! Out of scope: pinning (`crate::pin`), and everything that a ledger would keep: nothing here is ever kept.
+
+mod case;
+mod check;
+mod child;
+mod examine;
+mod facts;
+mod report;
+mod run;
+mod samples;
+mod spelling;
+mod test;
+
+pub(crate) use check::run as check;
+pub(crate) use child::examine_apart;
+pub(crate) use examine::run as examine;
+use report::Report;
+pub(crate) use report::{Said, Weight, plain};
+pub(crate) use run::run;
+pub(crate) use test::run as test;
