@@ -312,6 +312,7 @@ fn schemas_that_lead_elsewhere_or_never_end_are_refused_with_a_reason() {
         (r##"{"$ref":"#"}"##, "loop"),
         (r##"{"allOf":[{"anyOf":[{"$ref":"#"}]}]}"##, "loop"),
         (r##"{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"not":{"$ref":"#/$defs/a"}}},"$ref":"#/$defs/a"}"##, "loop"),
+        (r##"{"dependencies":{"a":{"$ref":"#"}}}"##, "loop"),
         (doubling.as_str(), "multiply"),
         (multiplying, "multiply"),
         (chain.as_str(), "references"),

@@ -189,11 +189,6 @@ struct Walk<'a> {
     known: HashMap<(*const Value, usize), Option<Work>>,
 }
 
-/// Keywords whose schema applies to the very same value, alone, in a list or by name.
-const IN_PLACE: [&str; 5] = ["not", "if", "then", "else", "$ref"];
-const IN_PLACE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-const IN_PLACE_NAMED: [&str; 1] = ["dependentSchemas"];
-
 /// Keywords that lead to places which the host would have to guess or fetch, or that loops could hide behind.
 const REFUSED: [&str; 4] = ["$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$vocabulary"];
 
@@ -282,15 +277,16 @@ impl<'a> Walk<'a> {
         Ok(work)
     }
 
+    /// What looks at the very same value, alone, in a list or by name.
     fn in_place(&mut self, members: &'a Map<String, Value>, depth: usize) -> Result<Work, String> {
         let mut sum = Work::default();
         for (name, value) in members {
-            let name = name.as_str();
-            let schemas: Vec<&'a Value> = match value {
-                Value::String(reference) if name == "$ref" => vec![self.target(reference)?],
-                Value::Array(list) if IN_PLACE_LISTS.contains(&name) => list.iter().collect(),
-                Value::Object(named) if IN_PLACE_NAMED.contains(&name) => named.values().collect(),
-                schema if IN_PLACE.contains(&name) => vec![schema],
+            let schemas: Vec<&'a Value> = match (name.as_str(), value) {
+                ("$ref", Value::String(reference)) => vec![self.target(reference)?],
+                ("allOf" | "anyOf" | "oneOf", Value::Array(list)) => list.iter().collect(),
+                // `dependencies` is older than 2020-12, and the crate keeps it.
+                ("dependentSchemas" | "dependencies", Value::Object(named)) => named.values().collect(),
+                ("not" | "if" | "then" | "else" | "contentSchema", schema) => vec![schema],
                 _ => continue,
             };
             for schema in schemas {
@@ -326,7 +322,9 @@ impl<'a> Walk<'a> {
                     }
                 }
                 ("items", schema) => one_item = one_item.or(self.work(schema, below)?),
-                ("contains" | "unevaluatedItems", schema) => any_item = any_item.and(self.work(schema, below)?),
+                ("contains" | "unevaluatedItems" | "additionalItems", schema) => {
+                    any_item = any_item.and(self.work(schema, below)?)
+                }
                 _ => {}
             }
         }
