@@ -50,7 +50,7 @@ fn component(said: &Description, describe: &str) -> Vec<u8> {
     let path = format!("{}/fixtures/well-behaved.wat", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(path).expect("a fixture");
     let (before, rest) = text.split_once("(data (i32.const 0)").expect("its description");
-    let (_, after) = rest.split_once(r#"(data (i32.const 32)"#).expect("its answer");
+    let (_, after) = rest.split_once("(data (i32.const 32)").expect("its answer");
     let texts = [&said.title, &said.summary, &said.payload_schema, &said.output_schema];
     let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
     let (mut at, mut record, mut data) = (65_536_u32, Vec::new(), String::new());
