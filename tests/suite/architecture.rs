@@ -16,9 +16,10 @@ const LAYERS: [(&str, &[&str]); 7] = [
 ];
 
 /// The crates that name a dependency, and must: no other one may.
-const HOMES: [(&str, &[&str]); 5] = [
+const HOMES: [(&str, &[&str]); 6] = [
     ("rusqlite", &["ledger", "witness"]),
     ("wasmtime", &["sandbox"]),
+    ("jsonschema", &["sandbox"]),
     ("axum", &["server", "witness"]),
     ("clap", &["cli"]),
     ("ureq", &["witness"]),

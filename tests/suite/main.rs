@@ -29,6 +29,7 @@ mod quickstart;
 mod receipts;
 mod registry;
 mod retention;
+mod schemas;
 mod trust;
 mod vectors;
 mod witness;

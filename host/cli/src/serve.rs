@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{HostOptions, ServeOptions};
 use crate::config::{self, LedgerPath};
-use crate::{components, keys, logging, registry};
+use crate::{components, keys, logging};
 
 /// How often bodies beyond the retention time are looked for.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
@@ -79,7 +79,6 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<(Executor, Ar
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let log = HostLog::open(ledger.clone(), log_key, witnesses, witnessed.as_ref())?;
     let sandbox = Sandbox::start(source.components, Settings { n_slots: n_slots + AUDIT_SLOTS })?;
-    registry::require_descriptions(&admission.registry, &sandbox)?;
     tracing::info!(
         n_slots,
         memory_reset = if Sandbox::resets_by_page_map() { "by page map: no swap" } else { "by unmapping: swap is on" },

@@ -17,7 +17,7 @@ use crate::control::Controls;
 use crate::digest::Digest;
 use crate::names::{Action, Audience, Nonce, Tenant};
 use crate::receipt::refusal::RefusalReceipt;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Violation};
 use crate::registry::Registry;
 use crate::request::{ExecId, Identity, Request, Submission};
 use crate::reservation::Reserved;
@@ -55,6 +55,13 @@ pub struct Admission {
     pub allow_list: Option<BTreeSet<Action>>,
     /// What exists.
     pub registry: Registry,
+}
+
+/// Knows what payloads the actions take.
+pub trait PayloadCheck {
+    /// Everything in `payload`, canonical JSON text, that `action` does not take. Empty if it takes it, and if nothing is
+    /// known of the action. The same at every time.
+    fn violations(&self, action: &Action, payload: &str) -> Vec<Violation>;
 }
 
 /// A request that may run. Cheap to clone.
@@ -185,6 +192,16 @@ impl Admitted {
     /// The refusal, if the approval's time is not now.
     pub fn require_timely(&self, now: Timestamp) -> Result<(), Refusal> {
         self.approval.as_ref().map_or(Ok(()), |approval| approval.require_timely(now))
+    }
+
+    /// Makes sure that the action takes the payload. As with the time, a replay needs no such thing: what was sealed before
+    /// the handler was described stays what it is.
+    ///
+    /// # Errors
+    /// The refusal, with every violation.
+    pub fn require_fitting(&self, check: &dyn PayloadCheck) -> Result<(), Refusal> {
+        let violations = check.violations(&self.facts.action, &self.facts.payload);
+        if violations.is_empty() { Ok(()) } else { Err(Refusal::PayloadInvalid(violations.into())) }
     }
 
     /// The refusal of this request for a reason that only showed after it was admitted: its time, its nonce, a stop.

@@ -141,3 +141,28 @@ const _: () = assert!(
         > 3 * (OUTPUT_BYTES_MAX + (EFFECTS_MAX * EFFECT_BODY_BYTES_MAX + REQUEST_BYTES_MAX) as u64)
             + PROOF_BYTES_MAX as u64
 );
+
+/// Largest schema of a payload or a result, as text. The largest that was seen in a handler has 3 KiB.
+pub const SCHEMA_BYTES_MAX: usize = 64 * 1024;
+
+/// Most references in one schema: bounds how deep compiling it can go.
+pub const SCHEMA_REFERENCES_MAX: usize = 256;
+
+/// How often a schema may make the host look at one place of a value: alternatives that lead to one another multiply,
+/// and 64 levels of two are more than any machine does. The shipped schemas look once or twice.
+pub const SCHEMA_VISITS_MAX: u64 = 256;
+
+/// How many schemas may be entered within one another while one value is validated: bounds the stack. A schema of any
+/// JSON needs five for each of the `JSON_DEPTH_MAX` levels.
+pub const SCHEMA_CHAIN_MAX: u64 = 640;
+
+/// Largest compiled pattern of a schema. Bounds how much work one character of a text can be.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most violations that are reported at once: whoever has more has sent something else altogether.
+pub const VIOLATIONS_MAX: usize = 32;
+
+/// Longest title and longest summary of a description.
+pub const DESCRIPTION_TEXT_BYTES_MAX: usize = 4 * 1024;
+
+const _: () = assert!(SCHEMA_CHAIN_MAX >= 5 * JSON_DEPTH_MAX as u64);

@@ -6,6 +6,8 @@
 //! A refusal leaves no trace: nothing is recorded, and the nonce stays free. Its text says nothing about other callers,
 //! and repeats nothing of an approval but what the caller's own request says.
 
+use std::sync::Arc;
+
 use crate::names::Action;
 use crate::request::RequestError;
 
@@ -65,9 +67,23 @@ pub enum Refusal {
     /// Used before, with another nonce.
     #[error("this approval was already used for another nonce; one approval permits one call: ask for a new one")]
     ApprovalConsumed,
+    /// The payload is not what the handler says that it takes.
+    #[error("the payload is not what this action takes: correct what 'violations' names; the nonce is still free")]
+    PayloadInvalid(Arc<[Violation]>),
     /// The nonce belongs to another request.
     #[error("this nonce was already used for a different request; use a new nonce for a new request")]
     NonceReuse,
+}
+
+/// One thing in a payload that is not as its schema says. Nothing of the payload but the place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Where in the payload: a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// The keyword of the schema that is not kept.
+    pub keyword: String,
+    /// What the schema asks for.
+    pub message: String,
 }
 
 /// What of an approval differs from the call it came with.
@@ -137,6 +153,7 @@ impl Refusal {
             Self::ApprovalNotYetValid => "approval-not-yet-valid",
             Self::ApprovalLifetime { .. } => "approval-lifetime",
             Self::ApprovalConsumed => "approval-consumed",
+            Self::PayloadInvalid(_) => "payload-invalid",
             Self::NonceReuse => "nonce-reuse",
         }
     }
@@ -161,7 +178,14 @@ impl Refusal {
             | Self::ApprovalNotYetValid
             | Self::ApprovalLifetime { .. }
             | Self::ApprovalConsumed
+            | Self::PayloadInvalid(_)
             | Self::NonceReuse => None,
         }
+    }
+
+    /// What of the payload is not as its schema says.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        if let Self::PayloadInvalid(violations) = self { violations } else { &[] }
     }
 }

@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use crate::digest::Digest;
 use crate::limits::{
-    ACTIONS_MAX, DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, FUEL_DEFAULT, FUEL_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX,
-    OUTPUT_BYTES_DEFAULT, OUTPUT_BYTES_MAX,
+    ACTIONS_MAX, DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, DESCRIPTION_TEXT_BYTES_MAX, FUEL_DEFAULT, FUEL_MAX,
+    MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, OUTPUT_BYTES_DEFAULT, OUTPUT_BYTES_MAX,
 };
 use crate::names::Action;
 
@@ -210,6 +210,13 @@ impl RawPin {
         ] {
             if !(1..=max).contains(&value) {
                 return Err(refuse(format!("limit '{limit}' must be between 1 and {max}, not {value}")));
+            }
+        }
+        for (text, bytes) in
+            self.description.iter().flat_map(|said| [("title", &said.title), ("summary", &said.summary)])
+        {
+            if bytes.len() > DESCRIPTION_TEXT_BYTES_MAX {
+                return Err(refuse(format!("its {text} may have at most {DESCRIPTION_TEXT_BYTES_MAX} bytes")));
             }
         }
         let pin = Pin {

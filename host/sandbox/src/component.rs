@@ -8,13 +8,14 @@ use std::sync::atomic::AtomicBool;
 
 use openexec_core::digest::Digest;
 use openexec_core::names::Action;
-use openexec_core::registry::{Limits, Pin, Profile};
+use openexec_core::registry::{Description, Limits, Pin, Profile};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
 use crate::run::RunState;
-use crate::{StartError, engine};
+use crate::schema::Schemas;
+use crate::{DescribeError, StartError, engine};
 
 /// The contract, generated from `wit/handler.wit`.
 pub(crate) mod contract {
@@ -51,6 +52,8 @@ pub(crate) struct LinkedHandler {
     pub(crate) pre: HandlerPre<RunState>,
     digest: Digest,
     pub(crate) limits: Limits,
+    /// What it takes and gives, if its pin says so.
+    pub(crate) schemas: Option<Schemas>,
     /// Whether the latest run was brief (`run`). Nothing but speed depends on it.
     pub(crate) is_brief: AtomicBool,
 }
@@ -69,7 +72,7 @@ impl ComponentFile {
 impl PinnedComponent {
     /// Compiles and links, and refuses what could never run.
     pub(crate) fn link(self, engine: &Engine) -> Result<LinkedHandler, StartError> {
-        let ComponentFile { pin, path, bytes, action: _ } = self.0;
+        let ComponentFile { pin, path, bytes, action } = self.0;
         let path = || path.clone();
         if bytes.starts_with(b"\0asm\x01\0\0\0") {
             return Err(StartError::CoreModule { path: path() });
@@ -87,7 +90,12 @@ impl PinnedComponent {
             .instantiate_pre(&component)
             .and_then(HandlerPre::new)
             .map_err(|error| StartError::NotAHandler { path: path(), cause: format!("{error:#}") })?;
-        Ok(LinkedHandler { pre, digest: pin.digest, limits: pin.limits, is_brief: AtomicBool::new(false) })
+        let (digest, limits) = (pin.digest, pin.limits);
+        let mut handler = LinkedHandler { pre, digest, limits, schemas: None, is_brief: AtomicBool::new(false) };
+        if let Some(pinned) = pin.description {
+            handler.schemas = Some(handler.held_to(&pinned, engine, action)?);
+        }
+        Ok(handler)
     }
 }
 
@@ -150,6 +158,24 @@ pub(crate) fn require_room(component: &Component, limits: &Limits, path: String)
 }
 
 impl LinkedHandler {
+    /// The schemas of its description, which must be what the handler says of itself now, and every time.
+    fn held_to(&self, pinned: &Description, engine: &Engine, action: Action) -> Result<Schemas, StartError> {
+        // Before the handler is asked: what the registry says is judged by itself.
+        let schemas = Schemas::compile(pinned);
+        let schemas = schemas.map_err(|cause| StartError::Schema { action: action.clone(), cause })?;
+        match self.describe_twice(engine) {
+            Ok(said) if said == *pinned => Ok(schemas),
+            Ok(_) => Err(StartError::DescribedOtherwise { action }),
+            Err(cause) => Err(StartError::NotDescribed { action, cause }),
+        }
+    }
+
+    /// What it says of itself: asked twice, each time in an instance of its own.
+    pub(crate) fn describe_twice(&self, engine: &Engine) -> Result<Description, DescribeError> {
+        let description = self.describe(engine)?;
+        if self.describe(engine)? == description { Ok(description) } else { Err(DescribeError::Unstable) }
+    }
+
     /// Whether a reservation made with this digest and these limits may still run here.
     pub(crate) fn is_pinned_as(&self, component: Digest, reserved: &Limits) -> bool {
         self.digest == component && reserved.within(&self.limits)

@@ -1,7 +1,7 @@
 //! The sandbox: runs a pinned component, once, under limits, with no authority at all.
 //!
 //! In scope: engine settings (`engine`), pins becoming handlers (`component`), all that speaks against one (`examine`), one
-//! run (`run`), the clock below the deadline (`ticker`).
+//! run (`run`), what handlers take and give (`schema`), the clock below the deadline (`ticker`).
 //! Out of scope: which request may run (`openexec-core`), whether it already ran (`openexec-ledger`).
 //!
 //! Invariants
@@ -14,16 +14,19 @@ mod component;
 mod engine;
 mod examine;
 mod run;
+mod schema;
 mod ticker;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use openexec_core::admission::PayloadCheck;
 use openexec_core::digest::Digest;
 use openexec_core::limits::MEMORY_BYTES_DEFAULT;
 use openexec_core::names::Action;
 use openexec_core::outcome::{Fault, Outcome, Resources, Run};
+use openexec_core::refusal::Violation;
 use openexec_core::registry::Description;
 use openexec_core::reservation::{Rerun, Reservation, Reserved};
 use wasmtime::Engine;
@@ -31,7 +34,8 @@ use wasmtime::Engine;
 pub use component::ComponentFile;
 use component::LinkedHandler;
 pub use examine::{Examined, Need, examine};
-use run::{Attempt, Patience};
+use run::{Attempt, Judge, Patience};
+pub use schema::{SchemaError, Schemas};
 use ticker::Ticker;
 
 /// A run that never began.
@@ -122,6 +126,32 @@ pub enum StartError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The registry's description has a schema that cannot be used.
+    #[error("action '{action}': {cause}")]
+    Schema {
+        /// The action.
+        action: Action,
+        /// Which schema, and what is wrong with it.
+        cause: SchemaError,
+    },
+    /// The handler does not say of itself what the registry says of it.
+    #[error(
+        "action '{action}': its description in the registry is not what its component says of itself: run `openexec registry pin` again, which writes down what it says"
+    )]
+    DescribedOtherwise {
+        /// The action.
+        action: Action,
+    },
+    /// The handler could not be asked, or does not say the same twice.
+    #[error(
+        "action '{action}': {cause}; build the handler so that it does and run `openexec registry pin` again, or leave out its [action.NAME.description]"
+    )]
+    NotDescribed {
+        /// The action.
+        action: Action,
+        /// Why.
+        cause: DescribeError,
+    },
     /// The engine could not be made.
     #[error(
         "the WebAssembly engine cannot be set up ({cause}): the pool reserves {reserved_gib} GiB of address space; raise `ulimit -v`, or lower --concurrency"
@@ -211,8 +241,31 @@ impl Sandbox {
         self.run_to_the_end(rerun.facts(), Arc::new(|| false))
     }
 
+    /// As `rerun`, for an execution that was sealed under a registry which is not known: `fault` is what its receipt says.
+    ///
+    /// A receipt does not say whether the handler was described in that registry. Where it was, its description was what
+    /// the component says of itself (no host starts otherwise), so a result that was sealed as `output-invalid` is held to
+    /// that; any other outcome has come about the same way with a description or without.
+    ///
+    /// # Errors
+    /// `SandboxError` when the host could not run it.
+    pub fn rerun_like(&self, rerun: &Rerun, fault: Option<Fault>) -> Result<Run, SandboxError> {
+        let facts = rerun.facts();
+        let Attempt::Ended(mut run) = self.attempt(facts, Arc::new(|| false), Patience::Full, Judge::Contract)? else {
+            return Err(SandboxError("a run was given up that had all the time there is".to_owned()));
+        };
+        if let (Some(Fault::OutputInvalid), Outcome::Succeeded { result, .. }) = (fault, &run.outcome)
+            && let Ok(said) = self.describe(&facts.action)
+            && let Ok(schemas) = Schemas::compile(&said)
+            && !schemas.takes_output(result.as_str())
+        {
+            run.outcome = Outcome::Faulted(Fault::OutputInvalid);
+        }
+        Ok(run)
+    }
+
     fn run_to_the_end(&self, facts: &Reserved, is_stopped: IsStopped) -> Result<Run, SandboxError> {
-        match self.attempt(facts, is_stopped, Patience::Full)? {
+        match self.attempt(facts, is_stopped, Patience::Full, Judge::AsPinned)? {
             Attempt::Ended(run) => Ok(run),
             Attempt::NotBrief => Err(SandboxError("a run was given up that had all the time there is".to_owned())),
         }
@@ -228,17 +281,23 @@ impl Sandbox {
         if !self.handlers.get(&reservation.facts().action).is_some_and(LinkedHandler::is_brief) {
             return Ok(None);
         }
-        match self.attempt(reservation.facts(), is_stopped, Patience::Brief)? {
+        match self.attempt(reservation.facts(), is_stopped, Patience::Brief, Judge::AsPinned)? {
             Attempt::Ended(run) => Ok(Some(run)),
             Attempt::NotBrief => Ok(None),
         }
     }
 
-    fn attempt(&self, facts: &Reserved, is_stopped: IsStopped, patience: Patience) -> Result<Attempt, SandboxError> {
+    fn attempt(
+        &self,
+        facts: &Reserved,
+        is_stopped: IsStopped,
+        patience: Patience,
+        judge: Judge,
+    ) -> Result<Attempt, SandboxError> {
         match self.handlers.get(&facts.action) {
             Some(_) if is_stopped() => Ok(Attempt::Ended(INTERRUPTED)),
             Some(handler) if handler.is_pinned_as(facts.component, &facts.limits) => {
-                handler.run(&self.engine, facts, is_stopped, patience)
+                handler.run(&self.engine, facts, is_stopped, patience, judge)
             }
             Some(_) | None => Ok(Attempt::Ended(INTERRUPTED)),
         }
@@ -250,8 +309,7 @@ impl Sandbox {
     /// `DescribeError`, whose text says what to do.
     pub fn describe(&self, action: &Action) -> Result<Description, DescribeError> {
         let handler = self.handlers.get(action).ok_or_else(|| DescribeError::Unknown(action.clone()))?;
-        let description = handler.describe(&self.engine)?;
-        if handler.describe(&self.engine)? == description { Ok(description) } else { Err(DescribeError::Unstable) }
+        handler.describe_twice(&self.engine)
     }
 
     /// Most runs at once.
@@ -282,6 +340,13 @@ impl Sandbox {
     #[must_use]
     pub fn resets_by_page_map() -> bool {
         engine::memory_cannot_be_swapped()
+    }
+}
+
+impl PayloadCheck for Sandbox {
+    fn violations(&self, action: &Action, payload: &str) -> Vec<Violation> {
+        let schemas = self.handlers.get(action).and_then(|handler| handler.schemas.as_ref());
+        schemas.map_or_else(Vec::new, |schemas| schemas.violations(payload))
     }
 }
 

@@ -63,6 +63,15 @@ pub(crate) enum Patience {
     Brief,
 }
 
+/// Which results are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judge {
+    /// What the contract allows, and the output schema of the pin if it has one.
+    AsPinned,
+    /// What the contract allows.
+    Contract,
+}
+
 /// What came of an attempt to run.
 #[derive(Debug)]
 pub(crate) enum Attempt {
@@ -139,9 +148,10 @@ impl LinkedHandler {
         facts: &Reserved,
         is_stopped: IsStopped,
         patience: Patience,
+        judge: Judge,
     ) -> Result<Attempt, SandboxError> {
         let started = Instant::now();
-        let attempt = self.attempt(engine, facts, is_stopped, patience);
+        let attempt = self.attempt(engine, facts, is_stopped, patience, judge);
         self.is_brief.store(started.elapsed() < BRIEF, Ordering::Relaxed);
         attempt
     }
@@ -157,6 +167,7 @@ impl LinkedHandler {
         facts: &Reserved,
         is_stopped: IsStopped,
         patience: Patience,
+        judge: Judge,
     ) -> Result<Attempt, SandboxError> {
         let limits = &facts.limits;
         let request = guest::Request {
@@ -171,7 +182,8 @@ impl LinkedHandler {
         let outcome = match self.call(&mut store, &request) {
             Ok(Ok(guest::Outcome { output, effects })) => {
                 let effects = effects.into_iter().map(|effect| (effect.kind, effect.body)).collect();
-                Outcome::accept(&output, effects, limits.output_bytes)
+                let outcome = Outcome::accept(&output, effects, limits.output_bytes);
+                if judge == Judge::AsPinned { self.held_to_its_schema(outcome) } else { outcome }
             }
             Ok(Err(failure)) => Outcome::Failed(no(failure)),
             Err(EndedBy::Handler(fault)) => Outcome::Faulted(fault),
@@ -183,6 +195,16 @@ impl LinkedHandler {
         let resources =
             Resources { fuel: limits.fuel.saturating_sub(fuel_left), memory_bytes: store.data().memory_bytes_peak };
         Ok(Attempt::Ended(Run { outcome, resources }))
+    }
+
+    /// A result that is not what the handler says it gives is a fault: of the run, and the same on every run.
+    fn held_to_its_schema(&self, outcome: Outcome) -> Outcome {
+        match (&self.schemas, &outcome) {
+            (Some(schemas), Outcome::Succeeded { result, .. }) if !schemas.takes_output(result.as_str()) => {
+                Outcome::Faulted(Fault::OutputInvalid)
+            }
+            _ => outcome,
+        }
     }
 
     /// Calls `describe` in a fresh instance, under the limits of the pin.

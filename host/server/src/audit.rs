@@ -224,7 +224,7 @@ impl Audit<'_> {
         if matches!(run.outcome, Outcome::Interrupted | Outcome::Faulted(Fault::Deadline)) {
             return; // what the machine decided is not the handler's
         }
-        match sandbox.rerun(&Rerun::of(kept.facts)) {
+        match sandbox.rerun_like(&Rerun::of(kept.facts), run.outcome.fault()) {
             Ok(Run { outcome: Outcome::Interrupted | Outcome::Faulted(Fault::Deadline), .. }) | Err(_) => {}
             Ok(again) if again == run => self.checked.n_repeated += 1,
             Ok(again) if again.outcome == run.outcome => self.find(

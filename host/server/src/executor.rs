@@ -141,9 +141,11 @@ impl Executor {
     pub async fn perform(&self, admitted: Admitted) -> Result<Execution, ExecuteError> {
         let now = self.clock.now();
         let refuse = |refusal| ExecuteError::Refused(self.sign(admitted.refused(refusal, now)));
-        let claim = match admitted.require_timely(now) {
+        let may_begin = admitted.require_timely(now).and_then(|()| admitted.require_fitting(&*self.sandbox));
+        let claim = match may_begin {
             Ok(()) => self.ledger.reserve(admitted.reserve_at(now)).await?,
-            // An approval whose time is over still gets the answer that it paid for, and nothing else.
+            // An approval whose time is over, or a payload that the action no longer takes, still gets the answer that was
+            // sealed, and nothing else.
             Err(refusal) => self.ledger.recall(admitted.reserve_at(now)).await?.ok_or_else(|| refuse(refusal))?,
         };
         match claim {

@@ -93,7 +93,7 @@ fn repeat(evidence: &Evidence, path: &Path) -> Result<Repetition, Box<dyn Error>
     };
     let file = ComponentFile { action: receipt.action.clone(), pin, path, bytes };
     let sandbox = Sandbox::start(vec![file], Settings { n_slots: 1 })?;
-    Ok(compare(receipt, evidence.openings(), &sandbox.rerun(&rerun)?, Sandbox::engine_digest()))
+    Ok(compare(receipt, evidence.openings(), &sandbox.rerun_like(&rerun, receipt.fault)?, Sandbox::engine_digest()))
 }
 
 /// The report for people: the verdict and what it is about, then a line for each aspect.

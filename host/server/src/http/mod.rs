@@ -3,6 +3,7 @@
 //! In scope: the route table, reading a body within limits, what surrounds every request (`observe`).
 //! Out of scope: sockets (`serve`), statuses (`problem`), bodies of answers (`reply`).
 
+mod actions;
 mod body;
 mod log_routes;
 mod metrics;
@@ -116,6 +117,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .route("/version", get(routes::version))
         .route("/metrics", get(metrics::metrics))
         .route("/verify", get(page::page))
+        .route("/actions", get(actions::actions))
         .route("/execute", post(routes::execute))
         .route("/receipts/verify", post(routes::verify_receipt))
         .route("/receipts/{exec_id}", get(log_routes::receipt))

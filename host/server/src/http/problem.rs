@@ -13,7 +13,7 @@ use openexec_core::digest::Digest;
 use openexec_core::limits::REQUEST_BYTES_MAX;
 use openexec_core::outcome::{Failure, FailureKind, Fault, Outcome, Status};
 use openexec_core::receipt::Signed;
-use openexec_core::refusal::{Member, Refusal};
+use openexec_core::refusal::{Member, Refusal, Violation};
 use openexec_core::request::ExecId;
 use openexec_core::reservation::{Seal, Tombstone};
 use serde::Serialize;
@@ -104,6 +104,8 @@ struct Reported {
     failure: Option<FailureKind>,
     /// What of an approval differs.
     member: Option<Member>,
+    /// What of a payload is not as its schema says.
+    violations: Vec<Violates>,
     refusal_receipt: Option<Box<RawValue>>,
 }
 
@@ -113,6 +115,20 @@ struct RetryAfter(u16);
 
 const SOON: Option<RetryAfter> = Some(RetryAfter(1));
 const LATER: Option<RetryAfter> = Some(RetryAfter(5));
+
+/// One thing in a payload that is not as its schema says.
+#[derive(Serialize)]
+struct Violates {
+    pointer: String,
+    keyword: String,
+    message: String,
+}
+
+impl From<&Violation> for Violates {
+    fn from(Violation { pointer, keyword, message }: &Violation) -> Self {
+        Self { pointer: pointer.clone(), keyword: keyword.clone(), message: message.clone() }
+    }
+}
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -134,6 +150,8 @@ struct Body<'a> {
     receipt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<Violates>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_receipt: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -237,7 +255,7 @@ impl Problem {
             Self::BodyIncomplete => "the body ended before its declared length; nothing was done",
             Self::OriginNotAllowed => "demo mode executes nothing for web pages from elsewhere",
             Self::NotFound => {
-                "the routes are /, /health, /ready, /version, /execute, /receipts, /keys, /log and /verify"
+                "the routes are /, /health, /ready, /version, /actions, /execute, /receipts, /keys, /log and /verify"
             }
             Self::MethodNotAllowed => "the Allow header says which methods this route has",
             Self::InProgress => "the same request is still running; send it again to get its answer",
@@ -285,6 +303,7 @@ impl Problem {
             },
             Self::Refused(SignedRefusal { refusal, signed }) => Reported {
                 member: refusal.member(),
+                violations: refusal.violations().iter().map(Violates::from).collect(),
                 refusal_receipt: Evidence::of(signed.as_deref(), None).signed_receipt,
                 ..nothing
             },
@@ -314,7 +333,7 @@ impl Problem {
     /// The body. Depends on nothing but the problem, so that a replay is the same byte for byte.
     pub(crate) fn body(&self) -> (StatusCode, Vec<u8>) {
         let (status, code, title, retry_after) = self.facts();
-        let Reported { execution, outcome, fault, failure, member, refusal_receipt } = self.reported();
+        let Reported { execution, outcome, fault, failure, member, violations, refusal_receipt } = self.reported();
         let (exec_id, receipt, evidence) = match execution {
             Some(Recorded { exec_id, receipt, evidence }) => {
                 (Some(exec_id.to_string()), Some(receipt.to_string()), evidence)
@@ -334,6 +353,7 @@ impl Problem {
             failure: failure.map(FailureKind::as_str),
             receipt,
             member: member.map(Member::as_str),
+            violations,
             signed_receipt: evidence.signed_receipt,
             openings: evidence.openings,
             refusal_receipt,
@@ -381,6 +401,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, &'static str, Option<RetryAfter>) 
         Refusal::ApprovalNotYetValid => (StatusCode::FORBIDDEN, "Approval not yet valid", SOON),
         Refusal::ApprovalLifetime { .. } => (StatusCode::FORBIDDEN, "Approval valid for too long", None),
         Refusal::ApprovalConsumed => (StatusCode::CONFLICT, "Approval already used", None),
+        Refusal::PayloadInvalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid payload", None),
         Refusal::NonceReuse => (StatusCode::UNPROCESSABLE_ENTITY, "Nonce reused", None),
     }
 }
