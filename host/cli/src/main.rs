@@ -9,6 +9,7 @@
 
 mod approval;
 mod args;
+mod compile;
 mod components;
 mod config;
 mod control;
@@ -44,6 +45,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Execute(options) => execute::run(&options),
         Command::Registry(RegistryCommand::Verify(source)) => registry::verify(&source),
         Command::Registry(RegistryCommand::List(options)) => registry::list(&options),
+        Command::Registry(RegistryCommand::Compile(options)) => compile::run(&options),
+        Command::CompileOne(options) => compile::run_one(&options),
         Command::Ledger(LedgerCommand::Stats(options)) => ledger::stats(&options),
         Command::Ledger(LedgerCommand::Audit(options)) => ledger::audit(&options),
         Command::Ledger(LedgerCommand::Purge(options)) => ledger::purge(&options),
