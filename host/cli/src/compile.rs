@@ -32,7 +32,9 @@ const COMPLAINT_BYTES_MAX: usize = 1024;
 /// Why a component was not compiled.
 #[derive(Debug, thiserror::Error)]
 enum CompileError {
-    #[error("{path}: the compiler took longer than {seconds} s and was stopped: raise --seconds if you trust the component")]
+    #[error(
+        "{path}: the compiler took longer than {seconds} s and was stopped: raise --seconds if you trust the component"
+    )]
     TooLong { path: String, seconds: u64 },
     #[error("{path}: the compiler refused: {complaint}")]
     Refused { path: String, complaint: String },

@@ -45,10 +45,14 @@ pub enum LockError {
     #[error("not a valid lock: {0}; `openexec registry compile` writes it again")]
     Toml(String),
     /// A version this host does not read.
-    #[error("lock version {0} is not known to this host, which reads version 1; `openexec registry compile` writes it again")]
+    #[error(
+        "lock version {0} is not known to this host, which reads version 1; `openexec registry compile` writes it again"
+    )]
     Version(u64),
     /// More components than a registry can have.
-    #[error("the lock has {0} components; at most {LOCKED_MAX} are accepted; `openexec registry compile` writes it again")]
+    #[error(
+        "the lock has {0} components; at most {LOCKED_MAX} are accepted; `openexec registry compile` writes it again"
+    )]
     TooMany(usize),
     /// A digest or a path is not acceptable.
     #[error("'{entry}' in the lock: {problem}; `openexec registry compile` writes it again")]

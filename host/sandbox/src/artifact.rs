@@ -43,7 +43,9 @@ pub enum ArtifactError {
         own: Digest,
     },
     /// Made for another kind of machine.
-    #[error("{path}: the lock is for '{locked}', and this host is '{own}': run `openexec registry compile --target {own}`")]
+    #[error(
+        "{path}: the lock is for '{locked}', and this host is '{own}': run `openexec registry compile --target {own}`"
+    )]
     Target {
         /// The lock.
         path: String,
@@ -187,7 +189,12 @@ impl CurrentLock {
     }
 
     /// Compares the digest of the very bytes that will be loaded.
-    fn authenticate(&self, file: ArtifactFile, component: Digest, what: &str) -> Result<AuthenticArtifact, ArtifactError> {
+    fn authenticate(
+        &self,
+        file: ArtifactFile,
+        component: Digest,
+        what: &str,
+    ) -> Result<AuthenticArtifact, ArtifactError> {
         let locked = self.artifact(component, what)?.digest;
         let found = Digest::of(&file.bytes);
         if found == locked {

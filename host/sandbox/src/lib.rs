@@ -38,8 +38,8 @@ pub use artifact::{ArtifactError, ArtifactFile, CurrentLock, LockedCode, LockedF
 use component::LinkedHandler;
 pub use component::{ComponentFile, PinnedComponent};
 use run::{Attempt, Patience};
-use ticker::Ticker;
 pub use ticker::ENDLESS_LOOP;
+use ticker::Ticker;
 
 /// A run that never began.
 const INTERRUPTED: Run = Run { outcome: Outcome::Interrupted, resources: Resources { fuel: 0, memory_bytes: 0 } };
@@ -99,7 +99,10 @@ pub enum StartError {
     )]
     NoCompiler,
     /// The compiler cannot be set up.
-    #[error("the compiler cannot be set up ({cause}): name a target of this machine's architecture, such as {}", Sandbox::target())]
+    #[error(
+        "the compiler cannot be set up ({cause}): name a target of this machine's architecture, such as {}",
+        Sandbox::target()
+    )]
     CannotCompile {
         /// What wasmtime said.
         cause: String,

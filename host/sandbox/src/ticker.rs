@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_still_is_found_out() {
-        let engine = crate::engine::engine(1, 1 << 20).unwrap();
+        let engine = crate::engine::engine(2, 1 << 20).unwrap();
         let endless = crate::compile::component(&engine, ENDLESS_LOOP, "").unwrap();
         let stands_still = prove_it_moves(&endless, Duration::from_millis(100));
         assert!(matches!(stands_still, Err(StartError::Ticker(_))));
