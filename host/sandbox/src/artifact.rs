@@ -238,7 +238,8 @@ impl AuthenticArtifact {
     }
 }
 
-#[cfg(all(test, feature = "compiler"))]
+#[cfg(test)]
+#[cfg(feature = "compiler")]
 mod tests {
     use std::collections::BTreeMap;
 

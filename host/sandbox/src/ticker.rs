@@ -112,7 +112,8 @@ fn run_to_the_deadline(endless: &Component) -> Option<wasmtime::Trap> {
     endless.call(&mut store, ()).err()?.downcast_ref::<wasmtime::Trap>().copied()
 }
 
-#[cfg(all(test, feature = "compiler"))]
+#[cfg(test)]
+#[cfg(feature = "compiler")]
 mod tests {
     use super::*;
 
