@@ -5,10 +5,10 @@ FUZZ_TARGETS := request envelope artifact trust registry admit evidence statemen
 FUZZ_SECONDS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test handlers page lint fuzz fuzz-seeds audit bench ci
+.PHONY: help run build runtime-only test handlers page lint fuzz fuzz-seeds audit bench ci
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: ## Build and serve the demo on http://127.0.0.1:5000 (ledger: ./openexec.db)
 	$(CARGO) build --locked --workspace --bins
@@ -16,6 +16,9 @@ run: ## Build and serve the demo on http://127.0.0.1:5000 (ledger: ./openexec.db
 
 build: ## Build the optimised binary: target/release/openexec
 	$(CARGO) build --locked --release --workspace --bins
+
+runtime-only: ## Build an openexec without a compiler: target/runtime-only/debug/openexec, which starts from a lock only
+	$(CARGO) build --locked --package openexec --no-default-features --target-dir target/runtime-only
 
 test: ## Build and run every test
 	$(CARGO) build --locked --workspace --bins

@@ -143,21 +143,38 @@ fn admission_is_the_only_way_into_the_ledger_and_verification_the_only_way_throu
 }
 
 #[test]
-fn there_is_no_unsafe_code_and_every_crate_keeps_the_lints() {
+fn there_is_no_unsafe_code_but_one_place_and_every_crate_keeps_the_lints() {
     assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\""));
-    for (name, _) in LAYERS.into_iter().filter(|(name, _)| *name != "page") {
-        assert!(read(format!("host/{name}/Cargo.toml")).contains("[lints]\nworkspace = true"), "{name}");
-    }
-    // The page's module names its exports, which is an unsafe attribute and has no unsafe code behind it.
     let (_, lints) = lints_of("Cargo.toml", "[workspace.lints");
-    let (unsafe_code, page_lints) = lints_of("host/page/Cargo.toml", "[lints");
-    assert_eq!((unsafe_code.as_slice(), page_lints), (&["unsafe_code = \"deny\"".to_owned()][..], lints));
+    for (name, _) in LAYERS {
+        if !["page", "sandbox"].contains(&name) {
+            assert!(read(format!("host/{name}/Cargo.toml")).contains("[lints]\nworkspace = true"), "{name}");
+            continue;
+        }
+        // What forbids cannot be excepted: these two deny instead, and keep every other lint.
+        let (unsafe_code, own_lints) = lints_of(&format!("host/{name}/Cargo.toml"), "[lints");
+        assert_eq!((unsafe_code.as_slice(), own_lints), (&["unsafe_code = \"deny\"".to_owned()][..], lints.clone()));
+    }
+    let mut n_places = 0;
     for (path, text) in sources("host") {
-        assert!(!text.contains("unsafe {") && !text.contains("unsafe fn"), "{path}");
+        // The page's module names its exports, which is an unsafe attribute and has no unsafe code behind it.
         let attributes = text.matches("unsafe(").count();
         assert_eq!(attributes, text.matches("#[unsafe(no_mangle)]\nextern \"C\" fn ").count(), "{path}");
         assert!(attributes == 0 || path.ends_with("/page/src/exports.rs"), "{path}");
+        // The sandbox turns an artifact into code, in a method of the type that proves its digest.
+        let code = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "unsafe trait"];
+        let n_here: usize = code.iter().map(|start| text.matches(start).count()).sum();
+        n_places += n_here;
+        assert!(n_here == 0 || path.ends_with("/sandbox/src/artifact.rs"), "{path}");
+        assert_eq!(text.contains("deserialize("), path.ends_with("/sandbox/src/artifact.rs"), "{path}");
+        assert!(!text.contains("deserialize_file") && !text.contains("deserialize_raw"), "{path}");
     }
+    assert_eq!(n_places, 1, "one block");
+    let artifact = read("host/sandbox/src/artifact.rs");
+    let proof = artifact.split_once("impl AuthenticArtifact {").expect("the proof type").1.split("\n}\n").next();
+    assert!(proof.expect("its methods").contains("unsafe { Component::deserialize(engine, &self.0.bytes) }"));
+    assert!(artifact.contains("pub(crate) struct AuthenticArtifact(ArtifactFile);"), "its field is private");
+    assert_eq!(artifact.matches("AuthenticArtifact(file)").count(), 1, "only `authenticate` makes one");
 }
 
 /// What a manifest says about unsafe code, and its other lints.

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod architecture;
+mod artifacts;
 mod at_most_once;
 mod audit;
 mod bad_input;

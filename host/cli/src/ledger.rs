@@ -7,7 +7,7 @@ use openexec_core::log::note::VerifierKey;
 use openexec_core::time::Timestamp;
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_ledger::{Ledger, Receipts};
-use openexec_sandbox::{Sandbox, Settings};
+use openexec_sandbox::Settings;
 use openexec_server::audit::{self, AuditKeys, Checked};
 use openexec_server::clock::{Clock, SystemClock};
 use openexec_server::executor;
@@ -63,7 +63,7 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<ExitCode, Box<dyn Error>> 
     };
     let sandbox = match options.skip_reexecution {
         true => None,
-        false => Some(Sandbox::start(components::load(&options.registry)?.components, Settings { n_slots: 1 })?),
+        false => Some(components::load(&options.registry)?.code.start(Settings { n_slots: 1 })?),
     };
     let mut findings = Vec::new();
     let checked = audit::audit(&ledger, sandbox.as_ref(), &keys, &mut |finding| {

@@ -9,6 +9,7 @@
 
 mod approval;
 mod args;
+mod compile;
 mod components;
 mod config;
 mod control;
@@ -56,6 +57,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Handler(HandlerCommand::Run(options)) => handler::run(&options),
         Command::Handler(HandlerCommand::Test(options)) => handler::test(&options),
         Command::Handler(HandlerCommand::Examine(options)) => handler::examine(&options),
+        Command::Registry(RegistryCommand::Compile(options)) => compile::run(&options),
+        Command::CompileOne(options) => compile::run_one(&options),
         Command::Ledger(LedgerCommand::Stats(options)) => ledger::stats(&options),
         Command::Ledger(LedgerCommand::Audit(options)) => ledger::audit(&options),
         Command::Ledger(LedgerCommand::Purge(options)) => ledger::purge(&options),

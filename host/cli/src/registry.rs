@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use openexec_sandbox::{Sandbox, Settings};
+use openexec_sandbox::Settings;
 use serde_json::json;
 
 use crate::args::{ListOptions, RegistrySource};
@@ -13,10 +13,10 @@ use crate::logging::say;
 
 /// Checks every pin as a start of the host would.
 pub(crate) fn verify(source: &RegistrySource) -> Result<ExitCode, Box<dyn Error>> {
-    let Source { registry, components } = components::load(source)?;
-    let n_actions = components.len();
-    Sandbox::start(components, Settings { n_slots: 1 })?;
-    say(&format!("ok: {n_actions} actions, registry digest {}", registry.digest()));
+    let Source { registry, code } = components::load(source)?;
+    let (n_actions, n_locked) = (registry.pins().count(), code.n_locked());
+    code.start(Settings { n_slots: 1 })?;
+    say(&format!("ok: {n_actions} actions, {n_locked} of them locked, registry digest {}", registry.digest()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -78,9 +78,11 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<(Executor, Ar
     let log_key = keys::log_key(&options.receipt_log.key, &options.ledger, &ledger, mode, receipt_key.public())?;
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let log = HostLog::open(ledger.clone(), log_key, witnesses, witnessed.as_ref())?;
-    let sandbox = Sandbox::start(source.components, Settings { n_slots: n_slots + AUDIT_SLOTS })?;
+    let n_locked = source.code.n_locked();
+    let sandbox = source.code.start(Settings { n_slots: n_slots + AUDIT_SLOTS })?;
     tracing::info!(
         n_slots,
+        n_locked,
         memory_reset = if Sandbox::resets_by_page_map() { "by page map: no swap" } else { "by unmapping: swap is on" },
         engine = Sandbox::engine_version(),
         "sandbox started"

@@ -1,6 +1,6 @@
 //! The pure heart of OpenExec: what a request is, what may run, what came of it, and how all of that is spelled.
 //!
-//! In scope: strict JSON and its canonical forms, names, request identity, keys, approvals, trust, the registry manifest,
+//! In scope: strict JSON and its canonical forms, names, request identity, keys, approvals, trust, the registry manifest, its lock,
 //! admission, controls, outcomes, receipts, the log, evidence. Each file is one of its words.
 //! Out of scope: keeping (`openexec-ledger`), running (`openexec-sandbox`), serving (`openexec-server`).
 //!
@@ -17,6 +17,7 @@ pub mod evidence;
 pub mod json;
 pub mod keys;
 pub mod limits;
+pub mod lock;
 pub mod log;
 pub mod names;
 pub mod outcome;

@@ -15,7 +15,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::run::RunState;
 use crate::schema::Schemas;
-use crate::{DescribeError, StartError, engine};
+use crate::{DescribeError, StartError, compile, engine};
 
 /// The contract, generated from `wit/handler.wit`.
 pub(crate) mod contract {
@@ -45,7 +45,8 @@ pub struct ComponentFile {
 }
 
 /// The bytes the registry names.
-pub(crate) struct PinnedComponent(ComponentFile);
+#[derive(Debug)]
+pub struct PinnedComponent(ComponentFile);
 
 /// A component that can run: checked, compiled, linked.
 pub(crate) struct LinkedHandler {
@@ -60,7 +61,10 @@ pub(crate) struct LinkedHandler {
 
 impl ComponentFile {
     /// Compares the digest of the very bytes that will be compiled.
-    pub(crate) fn check(self) -> Result<PinnedComponent, StartError> {
+    ///
+    /// # Errors
+    /// `StartError::DigestMismatch` if they are not the pinned ones.
+    pub fn check(self) -> Result<PinnedComponent, StartError> {
         let found = Digest::of(&self.bytes);
         if found == self.pin.digest {
             return Ok(PinnedComponent(self));
@@ -70,33 +74,62 @@ impl ComponentFile {
 }
 
 impl PinnedComponent {
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// Where they came from.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
     /// Compiles and links, and refuses what could never run.
     pub(crate) fn link(self, engine: &Engine) -> Result<LinkedHandler, StartError> {
         let ComponentFile { pin, path, bytes, action } = self.0;
-        let path = || path.clone();
-        if bytes.starts_with(b"\0asm\x01\0\0\0") {
-            return Err(StartError::CoreModule { path: path() });
-        }
-        let component = Component::from_binary(engine, &bytes)
-            .map_err(|error| StartError::NotAcceptable { path: path(), cause: format!("{error:#}") })?;
-        let imports: Vec<_> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
-        let linker = match pin.profile {
-            Profile::Pure if imports.is_empty() => Linker::new(engine), // nothing is ever added to it
-            Profile::Pure => return Err(StartError::Imports { path: path(), imports: imports.join(", ") }),
-        };
-        require_room(&component, &pin.limits, path())?;
-        require_contract(&component, engine).map_err(|cause| StartError::NotAHandler { path: path(), cause })?;
-        let pre = linker
-            .instantiate_pre(&component)
-            .and_then(HandlerPre::new)
-            .map_err(|error| StartError::NotAHandler { path: path(), cause: format!("{error:#}") })?;
-        let (digest, limits) = (pin.digest, pin.limits);
-        let mut handler = LinkedHandler { pre, digest, limits, schemas: None, is_brief: AtomicBool::new(false) };
-        if let Some(pinned) = pin.description {
-            handler.schemas = Some(handler.held_to(&pinned, engine, action)?);
-        }
-        Ok(handler)
+        link(&compile::component(engine, &bytes, &path)?, &action, &pin, &path, engine)
     }
+}
+
+/// Refuses what could never run, wherever its code comes from.
+pub(crate) fn link(
+    component: &Component,
+    action: &Action,
+    pin: &Pin,
+    path: &str,
+    engine: &Engine,
+) -> Result<LinkedHandler, StartError> {
+    let path = || path.to_owned();
+    let imports: Vec<_> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+    let linker = match pin.profile {
+        Profile::Pure if imports.is_empty() => Linker::new(engine), // nothing is ever added to it
+        Profile::Pure => return Err(StartError::Imports { path: path(), imports: imports.join(", ") }),
+    };
+    require_room(component, &pin.limits, path())?;
+    require_contract(component, engine).map_err(|cause| StartError::NotAHandler { path: path(), cause })?;
+    let pre = linker
+        .instantiate_pre(component)
+        .and_then(HandlerPre::new)
+        .map_err(|error| StartError::NotAHandler { path: path(), cause: format!("{error:#}") })?;
+    let (digest, limits) = (pin.digest, pin.limits);
+    let mut handler = LinkedHandler { pre, digest, limits, schemas: None, is_brief: AtomicBool::new(false) };
+    if let Some(pinned) = &pin.description {
+        handler.schemas = Some(handler.held_to(pinned, engine, action.clone())?);
+    }
+    Ok(handler)
+}
+
+/// Refuses by their first bytes what is often mistaken for a component.
+pub(crate) fn require_component(bytes: &[u8], path: &str) -> Result<(), StartError> {
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        return Err(StartError::CoreModule { path: path.to_owned() });
+    }
+    if bytes.starts_with(b"\x7fELF") {
+        return Err(StartError::CompiledCode { path: path.to_owned() });
+    }
+    Ok(())
 }
 
 /// Checks the types of the exports without running anything of the component.

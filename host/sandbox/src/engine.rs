@@ -1,17 +1,17 @@
 //! Engine settings: one function holds every one, with its reason.
 //!
-//! In scope: what the compiler accepts, how code is compiled, how memory is pooled, and the digest of all that.
-//! Out of scope: the limits of one run (`run`).
+//! In scope: what a component may contain, how code is stopped, how memory is pooled, and the digest of all that.
+//! Out of scope: how code is compiled (`compile`), the limits of one run (`run`).
 
 use std::sync::LazyLock;
 
 use openexec_core::digest::Digest;
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig,
-    Strategy, WasmBacktraceDetails, WasmFeatures,
+    Config, Enabled, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails, WasmFeatures,
 };
 
-use crate::StartError;
+use crate::{StartError, compile};
 
 /// The engine that outcomes depend on. `tests/suite/architecture.rs` compares it with `Cargo.lock`.
 pub(crate) const VERSION: &str = "wasmtime 48.0.8";
@@ -53,13 +53,20 @@ pub(crate) fn digest() -> Digest {
 /// The engine, with room for `n_slots` runs at once of components that may use `memory_bytes_max` each.
 pub(crate) fn engine(n_slots: u32, memory_bytes_max: u64) -> Result<Engine, StartError> {
     let memories = u64::from(n_slots) * u64::from(MEMORIES_MAX);
-    settings(n_slots, memory_bytes_max).and_then(|config| Engine::new(&config)).map_err(|error| StartError::Engine {
+    pooled(n_slots, memory_bytes_max).and_then(|config| Engine::new(&config)).map_err(|error| StartError::Engine {
         cause: format!("{error:#}"),
         reserved_gib: (memories * (MEMORY_RESERVATION_BYTES + MEMORY_GUARD_BYTES)) >> 30,
     })
 }
 
-fn settings(n_slots: u32, memory_bytes_max: u64) -> wasmtime::Result<Config> {
+fn pooled(n_slots: u32, memory_bytes_max: u64) -> wasmtime::Result<Config> {
+    let mut config = settings()?;
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(n_slots, memory_bytes_max)?));
+    Ok(config)
+}
+
+/// Everything that compiled code depends on. The pool is not part of it: code that was compiled without one runs in one.
+pub(crate) fn settings() -> wasmtime::Result<Config> {
     let mut config = Config::new();
 
     // What a component may contain. Everything off, then an explicit list: a new version of wasmtime, or a feature
@@ -77,11 +84,8 @@ fn settings(n_slots: u32, memory_bytes_max: u64) -> wasmtime::Result<Config> {
     config.shared_memory(false);
     config.concurrency_support(false); // component async: unused, and it slows every call
 
-    // How code is compiled.
-    config.strategy(Strategy::Cranelift);
-    config.cranelift_opt_level(OptLevel::Speed);
-    config.cranelift_nan_canonicalization(true); // NaN bits differ between processors otherwise
-    config.parallel_compilation(true); // components are compiled before the listener opens
+    // How code is compiled, in a build that can.
+    compile::settings(&mut config);
 
     // How code is stopped.
     config.consume_fuel(true); // the deterministic budget
@@ -98,7 +102,6 @@ fn settings(n_slots: u32, memory_bytes_max: u64) -> wasmtime::Result<Config> {
     config.memory_may_move(false); // a memory stays where its slot is
     config.memory_init_cow(true); // a fresh instance maps the initial image instead of copying it
     config.signals_based_traps(true); // the alternative checks bounds in software
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(n_slots, memory_bytes_max)?));
 
     // wasmtime compares neither NaN canonicalisation nor its own patch version when it loads compiled code: ours does.
     config.module_version(ModuleVersionStrategy::Custom(digest().to_string()))?;

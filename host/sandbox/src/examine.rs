@@ -9,7 +9,7 @@ use openexec_core::registry::Limits;
 use wasmtime::component::Component;
 
 use crate::component::{ComponentFile, PAGE_BYTES, require_contract, require_room};
-use crate::{Sandbox, StartError, engine};
+use crate::{Sandbox, StartError, compile, engine};
 
 /// A component, looked at from outside.
 #[derive(Debug)]
@@ -40,10 +40,9 @@ pub struct Need {
 pub fn examine(file: &ComponentFile) -> Result<Examined, StartError> {
     let engine = engine::engine(1, file.pin.limits.memory_bytes.max(MEMORY_BYTES_DEFAULT))?;
     let path = || file.path.clone();
-    let component = match Component::from_binary(&engine, &file.bytes) {
+    let component = match compile::component(&engine, &file.bytes, &file.path) {
         Ok(component) => component,
-        Err(error) => {
-            let problem = StartError::NotAcceptable { path: path(), cause: format!("{error:#}") };
+        Err(problem) => {
             return Ok(Examined { problems: vec![problem], imports: Vec::new(), exports: Vec::new() });
         }
     };

@@ -1,15 +1,22 @@
 //! The sandbox: runs a pinned component, once, under limits, with no authority at all.
 //!
-//! In scope: engine settings (`engine`), pins becoming handlers (`component`), all that speaks against one (`examine`), one
-//! run (`run`), what handlers take and give (`schema`), the clock below the deadline (`ticker`).
+//! In scope: engine settings (`engine`), compiling (`compile`), pins becoming handlers (`component`), code that was compiled
+//! earlier (`artifact`), all that speaks against a component (`examine`), one run (`run`), what handlers take and give
+//! (`schema`), the clock below the deadline (`ticker`).
 //! Out of scope: which request may run (`openexec-core`), whether it already ran (`openexec-ledger`).
 //!
 //! Invariants
-//! - A component is compiled and linked before the first run; none is loaded after `Sandbox::start`.
+//! - A component is compiled, or its locked artifact loaded, and linked before the first run; none is loaded after `Sandbox::start`.
 //! - A run gets a fresh store and a fresh instance, and both are dropped before the answer is used.
 //! - The linker is empty: a component that imports anything is refused at start.
 //! - `run` takes a `Reservation`, `rerun` an execution that is over. There is no other way to call a handler.
 
+mod artifact;
+#[cfg(feature = "compiler")]
+mod compile;
+#[cfg(not(feature = "compiler"))]
+#[path = "no_compiler.rs"]
+mod compile;
 mod component;
 mod engine;
 mod examine;
@@ -27,15 +34,18 @@ use openexec_core::limits::MEMORY_BYTES_DEFAULT;
 use openexec_core::names::Action;
 use openexec_core::outcome::{Fault, Outcome, Resources, Run};
 use openexec_core::refusal::Violation;
-use openexec_core::registry::Description;
+use openexec_core::registry::{Description, Pin};
 use openexec_core::reservation::{Rerun, Reservation, Reserved};
 use wasmtime::Engine;
+use wasmtime::component::Component;
 
-pub use component::ComponentFile;
+pub use artifact::{ArtifactError, ArtifactFile, CurrentLock, LockedCode, LockedFile};
 use component::LinkedHandler;
+pub use component::{ComponentFile, PinnedComponent};
 pub use examine::{Examined, Need, examine};
 use run::{Attempt, Judge, Patience};
 pub use schema::{SchemaError, Schemas};
+pub use ticker::ENDLESS_LOOP;
 use ticker::Ticker;
 
 /// A run that never began.
@@ -82,6 +92,31 @@ pub enum StartError {
         /// The file.
         path: String,
     },
+    /// Compiled code.
+    #[error(
+        "{path}: compiled code (.cwasm), not a component: pin the component that it was made of; `openexec registry compile` compiles it, and only registry.lock names compiled code"
+    )]
+    CompiledCode {
+        /// The file.
+        path: String,
+    },
+    /// There is no compiler in this build.
+    #[error(
+        "this openexec was built without a compiler and runs only code that a lock names: let an openexec of the same version with a compiler run `openexec registry compile`, and start with the registry.lock that it writes (beside the registry, or --registry-lock FILE); what runs a component of your own choosing, such as `receipt verify --replay`, needs an openexec with a compiler"
+    )]
+    NoCompiler,
+    /// The compiler cannot be set up.
+    #[error(
+        "the compiler cannot be set up ({cause}): name a target of this machine's architecture, such as {}",
+        Sandbox::target()
+    )]
+    CannotCompile {
+        /// What wasmtime said.
+        cause: String,
+    },
+    /// A lock, or an artifact that it names, is not what it must be.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     /// Does not compile under the engine's settings.
     #[error("{path}: not an acceptable component: {cause}")]
     NotAcceptable {
@@ -208,18 +243,53 @@ impl Sandbox {
     /// # Errors
     /// `StartError` for the first thing that is not as it must be.
     pub fn start(components: Vec<ComponentFile>, settings: Settings) -> Result<Self, StartError> {
-        // Never below the default, so that a component which is too large for its pin is told so, and not by the pool.
-        let pinned = components.iter().map(|file| file.pin.limits.memory_bytes).max().unwrap_or_default();
-        let memory_bytes_max = pinned.max(MEMORY_BYTES_DEFAULT);
-        let engine = engine::engine(settings.n_slots, memory_bytes_max)?;
-        let ticker = Ticker::start(&engine).map_err(StartError::TickerThread)?;
-        ticker::prove_it_moves(&engine, ticker::PROOF_TIMEOUT)?;
-        let mut handlers = BTreeMap::new();
+        let engine = engine_for(components.iter().map(|file| &file.pin), settings)?;
+        let endless = compile::component(&engine, ENDLESS_LOOP, "the deadline clock's proof")?;
+        let mut sandbox = Self::empty(engine, &endless, settings)?;
         for file in components {
             let action = file.action.clone();
-            handlers.insert(action, file.check()?.link(&engine)?);
+            sandbox.handlers.insert(action, file.check()?.link(&sandbox.engine)?);
         }
-        Ok(Self { handlers, engine, settings, ticker })
+        Ok(sandbox)
+    }
+
+    /// As `start`, with code that was compiled earlier. Nothing is loaded unless all of it is what the lock names.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_locked(code: LockedCode, settings: Settings) -> Result<Self, StartError> {
+        let code = code.check()?;
+        let engine = engine_for(code.handlers.iter().map(|(_, pin, _)| pin), settings)?;
+        let mut sandbox = Self::empty(engine.clone(), &code.proof.load(&engine)?, settings)?;
+        for (action, pin, artifact) in code.handlers {
+            let component = artifact.load(&engine)?;
+            let handler = component::link(&component, &action, &pin, artifact.path(), &sandbox.engine)?;
+            sandbox.handlers.insert(action, handler);
+        }
+        Ok(sandbox)
+    }
+
+    /// Without handlers yet, its deadline clock proven to move.
+    fn empty(engine: Engine, endless: &Component, settings: Settings) -> Result<Self, StartError> {
+        let ticker = Ticker::start(&engine).map_err(StartError::TickerThread)?;
+        ticker::prove_it_moves(endless, ticker::PROOF_TIMEOUT)?;
+        Ok(Self { handlers: BTreeMap::new(), engine, settings, ticker })
+    }
+
+    /// Compiles a component into an artifact, for this machine's processor or for every processor of a target. A hostile
+    /// component can make the compiler panic, or take all memory and time: call it in a process of its own.
+    ///
+    /// # Errors
+    /// `StartError` for what is not a component, and in a build without a compiler.
+    pub fn compile(component: &[u8], path: &str, target: Option<&str>) -> Result<Vec<u8>, StartError> {
+        component::require_component(component, path)?;
+        compile::artifact(component, path, target)
+    }
+
+    /// The target triple of this build.
+    #[must_use]
+    pub fn target() -> String {
+        target_lexicon::HOST.to_string()
     }
 
     /// Runs a reserved request to its end. Blocks the thread for at most the deadline of its pin. `is_stopped` is asked
@@ -348,6 +418,13 @@ impl PayloadCheck for Sandbox {
         let schemas = self.handlers.get(action).and_then(|handler| handler.schemas.as_ref());
         schemas.map_or_else(Vec::new, |schemas| schemas.violations(payload))
     }
+}
+
+/// The engine for these pins.
+fn engine_for<'a>(pins: impl Iterator<Item = &'a Pin>, settings: Settings) -> Result<Engine, StartError> {
+    // Never below the default, so that a component which is too large for its pin is told so, and not by the pool.
+    let pinned = pins.map(|pin| pin.limits.memory_bytes).max().unwrap_or_default();
+    engine::engine(settings.n_slots, pinned.max(MEMORY_BYTES_DEFAULT))
 }
 
 impl fmt::Debug for Sandbox {

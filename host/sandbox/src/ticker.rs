@@ -13,7 +13,8 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use wasmtime::{Engine, Instance, Module, Store};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store};
 
 use crate::StartError;
 
@@ -23,13 +24,23 @@ const TICK: Duration = Duration::from_millis(10);
 /// How long the endless loop may take to be stopped. Far above one tick, so that a busy machine still starts.
 pub(crate) const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `(module (func (export "f") (loop (br 0))))`
-const ENDLESS_LOOP: &[u8] = &[
-    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, // magic, version
+/// An endless loop in a component, so that a host without a compiler loads it as it loads handlers:
+///
+/// `(component (core module $m (func (export "f") (loop (br 0)))) (core instance $i (instantiate $m))
+/// (func (export "f") (canon lift (core func $i "f"))))`
+pub const ENDLESS_LOOP: &[u8] = &[
+    0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00, // magic, version of components
+    0x01, 0x24, // core module section
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, // magic, version of modules
     0x01, 0x04, 0x01, 0x60, 0x00, 0x00, // type section: () -> ()
     0x03, 0x02, 0x01, 0x00, // function section: one function of type 0
     0x07, 0x05, 0x01, 0x01, 0x66, 0x00, 0x00, // export section: "f" is function 0
     0x0a, 0x09, 0x01, 0x07, 0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x0b, // code section: loop br 0 end end
+    0x02, 0x04, 0x01, 0x00, 0x00, 0x00, // core instance section: instantiate module 0 with nothing
+    0x07, 0x05, 0x01, 0x40, 0x00, 0x01, 0x00, // type section: func () -> ()
+    0x06, 0x07, 0x01, 0x00, 0x00, 0x01, 0x00, 0x01, 0x66, // alias section: core function "f" of core instance 0
+    0x08, 0x06, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, // canonical section: lift core function 0 as type 0
+    0x0b, 0x07, 0x01, 0x00, 0x01, 0x66, 0x01, 0x00, 0x00, // export section: "f" is function 0
 ];
 
 /// The counting thread. Ends when dropped.
@@ -72,14 +83,14 @@ impl Drop for Ticker {
     }
 }
 
-/// Runs an endless loop with a deadline of two ticks and fuel without end.
-pub(crate) fn prove_it_moves(engine: &Engine, timeout: Duration) -> Result<(), StartError> {
+/// Runs `ENDLESS_LOOP` with a deadline of two ticks and fuel without end.
+pub(crate) fn prove_it_moves(endless: &Component, timeout: Duration) -> Result<(), StartError> {
     let (report, reported) = channel();
-    let engine = engine.clone();
+    let endless = endless.clone();
     // On a thread of its own: if the clock stands still, that thread never comes back, and the host does not start.
     thread::Builder::new()
         .name("deadline-proof".to_owned())
-        .spawn(move || report.send(run_endless_loop(&engine)))
+        .spawn(move || report.send(run_to_the_deadline(&endless)))
         .map_err(StartError::TickerThread)?;
     match reported.recv_timeout(timeout) {
         Ok(Some(wasmtime::Trap::Interrupt)) => Ok(()),
@@ -92,27 +103,28 @@ fn millis_since(start: Instant) -> u64 {
 }
 
 /// How the loop ended; `None` if it did not even start.
-fn run_endless_loop(engine: &Engine) -> Option<wasmtime::Trap> {
-    let module = Module::new(engine, ENDLESS_LOOP).ok()?;
-    let mut store = Store::new(engine, ());
+fn run_to_the_deadline(endless: &Component) -> Option<wasmtime::Trap> {
+    let mut store = Store::new(endless.engine(), ());
     store.set_fuel(u64::MAX).ok()?;
     store.set_epoch_deadline(2);
-    let instance = Instance::new(&mut store, &module, &[]).ok()?;
+    let instance = Linker::new(endless.engine()).instantiate(&mut store, endless).ok()?;
     let endless = instance.get_typed_func::<(), ()>(&mut store, "f").ok()?;
     endless.call(&mut store, ()).err()?.downcast_ref::<wasmtime::Trap>().copied()
 }
 
 #[cfg(test)]
+#[cfg(feature = "compiler")]
 mod tests {
     use super::*;
 
     #[test]
     fn a_clock_that_stands_still_is_found_out() {
-        let engine = crate::engine::engine(1, 1 << 20).unwrap();
-        let stands_still = prove_it_moves(&engine, Duration::from_millis(100));
+        let engine = crate::engine::engine(2, 1 << 20).unwrap();
+        let endless = crate::compile::component(&engine, ENDLESS_LOOP, "").unwrap();
+        let stands_still = prove_it_moves(&endless, Duration::from_millis(100));
         assert!(matches!(stands_still, Err(StartError::Ticker(_))));
         (0..10).for_each(|_| engine.increment_epoch()); // lets the loop end
         let _ticker = Ticker::start(&engine).unwrap();
-        prove_it_moves(&engine, PROOF_TIMEOUT).unwrap();
+        prove_it_moves(&endless, PROOF_TIMEOUT).unwrap();
     }
 }

@@ -68,6 +68,9 @@ pub(crate) enum Command {
     Log(LogCommand),
     /// Watch the log of another host: cosign what only grows, and keep the evidence of what does not. On another machine.
     Witness(Box<WitnessOptions>),
+    /// One component from stdin to an artifact on stdout. For `registry compile` alone.
+    #[command(hide = true)]
+    CompileOne(CompileOneOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +86,8 @@ pub(crate) enum RegistryCommand {
     Pin(PinOptions),
     /// Take an action out of the registry, with its comments.
     Unpin(UnpinOptions),
+    /// Compile every pinned component ahead of time, each in a process of its own, and write registry.lock.
+    Compile(CompileOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,6 +105,18 @@ pub(crate) struct RegistrySource {
     /// The registry: a registry.toml, its components beside it [default: the one built into this binary].
     #[arg(long, env = "OPENEXEC_REGISTRY", value_name = "FILE")]
     pub(crate) registry: Option<PathBuf>,
+    /// The lock: compiled code for every component, as `openexec registry compile` writes it [default: registry.lock
+    /// beside the registry, if it is there; without one the host compiles].
+    #[arg(long, env = "OPENEXEC_REGISTRY_LOCK", value_name = "FILE")]
+    pub(crate) registry_lock: Option<PathBuf>,
+}
+
+impl RegistrySource {
+    /// Where the lock is, or would be.
+    pub(crate) fn lock_path(&self) -> Option<PathBuf> {
+        let beside = || self.registry.as_ref().map(|registry| registry.with_file_name("registry.lock"));
+        self.registry_lock.clone().or_else(beside)
+    }
 }
 
 /// The registry that is edited.
@@ -335,6 +352,34 @@ pub(crate) struct ExecuteOptions {
     pub(crate) approval: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) host: HostOptions,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct CompileOptions {
+    #[command(flatten)]
+    pub(crate) registry: RegistrySource,
+    /// Compile for every processor of this target triple [default: for this machine and its very processor].
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    /// Where the artifacts go [default: artifacts/ beside the lock].
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Address space that compiling one component may take, in MiB.
+    #[arg(long, value_name = "MIB", default_value = "4096", value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub(crate) memory_mib: u64,
+    /// How long compiling one component may take, in seconds.
+    #[arg(long, value_name = "S", default_value = "120", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct CompileOneOptions {
+    /// What error texts call the component.
+    pub(crate) path: String,
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub(crate) memory_mib: u64,
 }
 
 #[derive(Clone, Debug, Group)]

@@ -13,7 +13,7 @@ use openexec_core::names::Action;
 use openexec_core::outcome::{Fault, Outcome, Run};
 use openexec_core::registry::Limits;
 use openexec_core::request::Payload;
-use openexec_sandbox::{ComponentFile, Sandbox, SandboxError, StartError};
+use openexec_sandbox::{ComponentFile, Sandbox, SandboxError, Schemas, StartError};
 use serde_json::Value;
 
 use super::facts::{self, Facts};
@@ -98,7 +98,10 @@ fn not_a_component(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
 
 /// Everything that a start would refuse, and not only what it refused first.
 fn add_problems(report: &mut Report, file: &ComponentFile, first: StartError) -> Result<(), Box<dyn Error>> {
-    if matches!(first, StartError::Engine { .. } | StartError::Ticker(_) | StartError::TickerThread(_)) {
+    if matches!(
+        first,
+        StartError::Engine { .. } | StartError::Ticker(_) | StartError::TickerThread(_) | StartError::NoCompiler
+    ) {
         return Err(first.into()); // the machine's matter, not the component's
     }
     let examined = openexec_sandbox::examine(file)?;
@@ -119,7 +122,14 @@ fn add_problems(report: &mut Report, file: &ComponentFile, first: StartError) ->
                 report.problem("room", format!("needs {what} {needed}, and {limit} {allowed}"), remedy);
             }
             StartError::CoreModule { .. }
+            | StartError::CompiledCode { .. }
             | StartError::DigestMismatch { .. }
+            | StartError::NoCompiler
+            | StartError::CannotCompile { .. }
+            | StartError::Artifact(_)
+            | StartError::Schema { .. }
+            | StartError::DescribedOtherwise { .. }
+            | StartError::NotDescribed { .. }
             | StartError::Engine { .. }
             | StartError::Ticker(_)
             | StartError::TickerThread(_) => report.problem("start", problem.to_string(), "as it says"),
@@ -215,8 +225,8 @@ fn add_needs(report: &mut Report, sandbox: &Sandbox, action: &Action) {
 /// Asks the handler what it is. Gives the payload schema, or one that allows anything.
 fn add_description(report: &mut Report, sandbox: &Sandbox, action: &Action) -> Value {
     let anything = Value::Object(serde_json::Map::new());
-    let said = match sandbox.describe(action) {
-        Ok(description) => Said::from(description),
+    let (schemas, said) = match sandbox.describe(action) {
+        Ok(description) => (Schemas::compile(&description), Said::from(description)),
         Err(error) => {
             let fix = "return constants from `describe`; raise the limits of the pin if it needs more";
             report.problem("description", error.to_string(), fix);
@@ -235,8 +245,17 @@ fn add_description(report: &mut Report, sandbox: &Sandbox, action: &Action) -> V
     let payload_schema = add_schema(report, "payload schema", &said.payload_schema);
     let output_schema = add_schema(report, "output schema", &said.output_schema);
     if payload_schema.is_some() && output_schema.is_some() {
-        report.ok("description", format!("\"{}\", the same twice; both schemas are JSON objects", said.title));
-        report.description = Some(said);
+        match schemas {
+            Ok(_) => {
+                report.ok("description", format!("\"{}\", the same twice; both schemas can be used", said.title));
+                report.description = Some(said);
+            }
+            Err(error) => {
+                let fix =
+                    "a schema (2020-12) refers to itself only (`#/$defs/NAME`), and has patterns without look-around";
+                report.problem("description", error.to_string(), fix);
+            }
+        }
     }
     payload_schema.unwrap_or(anything)
 }
