@@ -323,7 +323,7 @@ impl<'a> Walk<'a> {
                 }
                 ("items", schema) => one_item = one_item.or(self.work(schema, below)?),
                 ("contains" | "unevaluatedItems" | "additionalItems", schema) => {
-                    any_item = any_item.and(self.work(schema, below)?)
+                    any_item = any_item.and(self.work(schema, below)?);
                 }
                 _ => {}
             }
