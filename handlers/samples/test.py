@@ -7,7 +7,7 @@ Out of scope: building and installing (build.sh, tools.sh). A sample that is not
 
 Needs the standard library only. OPENEXEC names the binary (default: the release build, else the debug build).
 Exit code 1 if a built sample fails anything, or if none is built.
-Usage: test.py [--runs N] [--no-rebuild] [javascript|python|c|rust|go]...
+Usage: test.py [--runs N] [--no-rebuild] [javascript|python|c|rust]...
 """
 
 import argparse
@@ -28,7 +28,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILT = HERE / "build"
-LANGUAGES = ("javascript", "python", "c", "rust", "go")
+LANGUAGES = ("javascript", "python", "c", "rust")
 PROBES = ("javascript", "python")
 # Building Python again gives other bytes: file times and the addresses of objects are in the engine's memory.
 NOT_REPRODUCIBLE = ("python", "python-probe")
