@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the toolchains of the sample handlers, with their versions, into .tools/ (or $TOOLS). Runs again quickly.
-# Needs: Python 3 with venv, Node 20 with npm, Rust through rustup, a C compiler. About 1.2 GB and, for wit-bindgen,
+# Needs: Python 3 with venv, Node 20 with npm, Rust through rustup, a C compiler. About 1.4 GB and, for wit-bindgen,
 # which is compiled, some minutes. A toolchain that cannot be installed is reported; the samples without it are skipped.
 # Usage: tools.sh [npm|python|rust|wit-bindgen]...
 set -u
