@@ -5,7 +5,7 @@ FUZZ_TARGETS := request envelope artifact trust registry admit evidence statemen
 FUZZ_SECONDS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime-only test handlers page lint fuzz fuzz-seeds audit bench ci
+.PHONY: help run build runtime-only test handlers page samples samples-test lint fuzz fuzz-seeds audit bench ci
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,13 @@ handlers: ## Build the handlers into components and pin their digests in handler
 
 page: ## Build the verifier of the page at /verify: host/page/verify.wasm, from core
 	$(CARGO) run --locked --manifest-path handlers/Cargo.toml --package pack -- page
+
+samples: ## Install the toolchains of the samples in other languages (handlers/samples/.tools), and build the samples
+	handlers/samples/tools.sh
+	handlers/samples/build.sh
+
+samples-test: ## Test the built samples on a host, and measure what each language costs
+	python3 handlers/samples/test.py
 
 lint: ## Check formatting, lints, licences and sources of dependencies (cargo-deny is installed if missing)
 	$(CARGO) fmt --all --check
