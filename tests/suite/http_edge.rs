@@ -379,7 +379,7 @@ fn the_registry_is_listed_and_verified_from_the_command_line() {
         }
     }
     let digest = listed["registry"].as_str().expect("a digest");
-    let verified = (Some(0), format!("ok: 3 actions, registry digest {digest}"));
+    let verified = (Some(0), format!("ok: 3 actions, 0 of them locked, registry digest {digest}"));
     assert_eq!(printed(&setup.run(&["registry", "verify"])), verified);
     assert_eq!(setup.start().get("/version").json()["registry"]["digest"], digest);
 

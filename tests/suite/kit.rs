@@ -62,7 +62,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
         ("beginning", whole[..6].to_vec(), "truncated", "not an acceptable component"),
         ("empty", Vec::new(), "empty", "not an acceptable component"),
         ("not-wasm", b"#!/bin/sh\nexit 0\n".to_vec(), "not WebAssembly", "not an acceptable component"),
-        ("artifact", b"\x7fELF\x02\x01\x01\0 compiled".to_vec(), ".cwasm", "not an acceptable component"),
+        ("artifact", b"\x7fELF\x02\x01\x01\0 compiled".to_vec(), ".cwasm", "compiled code (.cwasm), not a component"),
         ("core-module", component("core-module"), "wasm-tools component new", "wasm-tools component new"),
         ("other-world", wat::parse_str("(component)").expect("a component"), "another world", "wit/handler.wit"),
         ("other-version", altered(&[("guest@1.0.0", "guest@2.0.0")]), "guest@2.0.0; this host", "wit/handler.wit"),
@@ -139,7 +139,7 @@ fn a_handler_that_does_not_describe_itself_is_not_pinned_and_no_description_is_b
         assert!(refused.contains(at_pin), "{name}: {refused}");
         by_hand(&setup, "x", &bytes, description);
         let refused = setup.with(&["--registry", "by-hand.toml"]).try_start().expect_err(name);
-        let at_start = if at_start.is_empty() { "describes itself otherwise" } else { at_start };
+        let at_start = if at_start.is_empty() { "is not what its component says of itself" } else { at_start };
         assert!(refused.stderr.contains(at_start), "{name}: {}", refused.stderr);
     }
 }
