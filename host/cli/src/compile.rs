@@ -10,24 +10,19 @@ use std::error::Error;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::thread::{self, sleep};
+use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use openexec_core::digest::Digest;
 use openexec_core::lock::{Artifact, Lock};
 use openexec_sandbox::{ENDLESS_LOOP, Sandbox, Settings};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::Resource;
 
 use crate::args::{CompileOneOptions, CompileOptions};
-use crate::components;
+use crate::child::{self, Ended};
+use crate::handler::plain;
 use crate::logging::say;
-
-/// How often a child is asked whether it has ended.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
-
-/// Most of a child's complaint that is repeated. The compiler quotes what it compiles.
-const COMPLAINT_BYTES_MAX: usize = 1024;
+use crate::{components, files};
 
 /// Why a component was not compiled.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +64,7 @@ pub(crate) fn run(options: &CompileOptions) -> Result<ExitCode, Box<dyn Error>> 
         let started = Instant::now();
         let code = compile(path, bytes, options)?;
         let file = folder.join(format!("{component}.cwasm"));
-        write_whole(&file, &code)?;
+        files::replace(&file, &code)?;
         let seconds = started.elapsed().as_secs_f64();
         say(&format!("{path}: {} bytes in {seconds:.1} s -> {} bytes", bytes.len(), code.len()));
         artifacts.insert(*component, Artifact { path: relative(&file, &beside)?, digest: Digest::of(&code) });
@@ -83,7 +78,7 @@ pub(crate) fn run(options: &CompileOptions) -> Result<ExitCode, Box<dyn Error>> 
         let code = components::locked_code(&registry, &text, &lock_path)?;
         Sandbox::start_locked(code, Settings { n_slots: 1 })?;
     }
-    write_whole(&lock_path, text.as_bytes())?;
+    files::replace(&lock_path, text.as_bytes())?;
     say(&format!("locked {} components for {}: {}", lock.artifacts.len() - 1, lock.target, lock_path.display()));
     Ok(ExitCode::SUCCESS)
 }
@@ -91,8 +86,7 @@ pub(crate) fn run(options: &CompileOptions) -> Result<ExitCode, Box<dyn Error>> 
 /// The hidden half: compiles what comes in on stdin, under limits that it sets itself first.
 pub(crate) fn run_one(options: &CompileOneOptions) -> Result<ExitCode, Box<dyn Error>> {
     let bytes = options.memory_mib << 20;
-    setrlimit(Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    child::limit_this_process(&[(Resource::As, bytes)])?;
     let mut component = Vec::new();
     std::io::stdin().read_to_end(&mut component)?;
     let code = Sandbox::compile(&component, &options.path, options.target.as_deref())?;
@@ -102,63 +96,20 @@ pub(crate) fn run_one(options: &CompileOneOptions) -> Result<ExitCode, Box<dyn E
 
 /// Compiles one component in a process of its own.
 fn compile(path: &str, component: &[u8], options: &CompileOptions) -> Result<Vec<u8>, CompileError> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["compile-one", "--memory-mib", &options.memory_mib.to_string(), path]);
-    command.args(options.target.iter().flat_map(|target| ["--target", target]));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (status, code, complaint) = thread::scope(|scope| {
-        // A child that ends early does not read everything: its status says why.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(component)));
-        let code = scope.spawn(move || read_all(stdout));
-        let complaint = scope.spawn(move || read_all(stderr));
-        let status = wait(&mut child, Duration::from_secs(options.seconds));
-        (status, code.join().unwrap_or_default(), complaint.join().unwrap_or_default())
-    });
-    let path = path.to_owned();
-    let shown = complaint.get(..COMPLAINT_BYTES_MAX).unwrap_or(&complaint);
-    let complaint = String::from_utf8_lossy(shown).trim().trim_start_matches("openexec: ").to_owned();
-    match status? {
+    let memory_mib = options.memory_mib.to_string();
+    let mut arguments = vec!["compile-one", "--memory-mib", &memory_mib];
+    arguments.extend(options.target.iter().flat_map(|target| ["--target", target]));
+    arguments.extend(["--", path]);
+    let arguments: Vec<_> = arguments.into_iter().map(ToOwned::to_owned).collect();
+    let Ended { said: code, complaint, status } =
+        child::run(&arguments, component, Duration::from_secs(options.seconds))?;
+    let (path, complaint) = (path.to_owned(), plain(&complaint));
+    match status {
         None => Err(CompileError::TooLong { path, seconds: options.seconds }),
         Some(status) if status.success() && !code.is_empty() => Ok(code),
         Some(status) if status.code() == Some(2) => Err(CompileError::Refused { path, complaint }),
         Some(status) => Err(CompileError::Died { path, status, complaint, memory_mib: options.memory_mib }),
     }
-}
-
-fn read_all(stream: Option<impl Read>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // What is missing after an error is missing from the artifact, and the child's status is not success then.
-    let _ = stream.map(|mut stream| stream.read_to_end(&mut bytes));
-    bytes
-}
-
-/// Waits for the child; kills it, and answers `None`, when its time is over.
-fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>, std::io::Error> {
-    let started = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if started.elapsed() >= patience {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        sleep(POLL_INTERVAL);
-    }
-}
-
-/// Writes a file so that everybody sees the old one or the new one.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
-    let cannot = |error: std::io::Error| format!("{}: cannot be written ({error})", path.display());
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.part", std::process::id()));
-    let mut file = fs::File::create(&temporary).map_err(cannot)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(cannot)?;
-    fs::rename(&temporary, path).map_err(cannot)?;
-    Ok(())
 }
 
 /// The path of an artifact as a lock in `beside` names it.

@@ -9,6 +9,7 @@
 
 mod approval;
 mod args;
+mod child;
 mod compile;
 mod components;
 mod config;

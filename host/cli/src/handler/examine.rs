@@ -1,4 +1,4 @@
-//! The examination itself, in the process that `child` starts: bytes on standard input, a report on standard output.
+//! The examination itself, in the process that `apart` starts: bytes on standard input, a report on standard output.
 //!
 //! In scope: what kind of file it is, the checks of a start (`openexec_sandbox`), what to do about each, the description,
 //! running twice.
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::facts::{self, Facts};
 use super::report::{OfPool, Report, Said, Tried};
-use super::{child, samples};
+use super::{apart, samples};
 use crate::args::handler::{ExamineOptions, FactOptions};
 use crate::logging::say;
 
@@ -31,7 +31,7 @@ const FEATURES: &str = "build it without: this host takes WebAssembly 2 (SIMD in
 
 pub(crate) fn run(options: &ExamineOptions) -> Result<ExitCode, Box<dyn Error>> {
     let limits = options.limits.over(Limits::default());
-    child::limit_this_process(limits.memory_bytes)?;
+    apart::limit_this_process(limits.memory_bytes)?;
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes)?;
     let report = examine(&options.path, bytes, limits, options.run_twice)?;

@@ -1,12 +1,12 @@
 //! `openexec handler`: a component before it is pinned.
 //!
-//! In scope: examining it in a process of its own (`child`, `examine`, `report`), payloads for that (`samples`), running it
+//! In scope: examining it in a process of its own (`apart`, `examine`, `report`), payloads for that (`samples`), running it
 //! with facts that nobody reserved (`facts`, `run`), golden cases (`case`, `test`).
 //! Out of scope: pinning (`crate::pin`), and everything that a ledger would keep: nothing here is ever kept.
 
+mod apart;
 mod case;
 mod check;
-mod child;
 mod examine;
 mod facts;
 mod report;
@@ -15,8 +15,8 @@ mod samples;
 mod spelling;
 mod test;
 
+pub(crate) use apart::examine_apart;
 pub(crate) use check::run as check;
-pub(crate) use child::examine_apart;
 pub(crate) use examine::run as examine;
 use report::Report;
 pub(crate) use report::{Said, Weight, plain};
