@@ -20,9 +20,12 @@ use crate::{LedgerError, Pending};
 /// Most writes in one transaction. Bounds how long the first of them waits for the last.
 const BATCH_MAX: usize = 512;
 
-/// How long a batch of several writes waits for more. Under load a thread that wakes up goes before the busy ones, and
-/// would commit a handful of writes at a time, each commit at the price of a flush. A lone write does not wait.
+/// How long a batch waits for more under load. A thread that wakes up goes before the busy ones, and would commit a
+/// handful of writes at a time, each commit at the price of a flush.
 const GATHERING: Duration = Duration::from_micros(300);
+
+/// Writes in two batches in a row that are load. Fewer callers than this would only wait for each other.
+const LOAD: usize = 12;
 
 /// The writing thread. Dropping it finishes what is queued and ends the thread.
 pub(super) struct Writer {
@@ -111,9 +114,11 @@ impl Drop for Writer {
 }
 
 fn write_all(connection: &Connection, queue: &Receiver<Box<dyn Write>>) {
+    let mut n_before = 0;
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
-        gather(&mut batch, queue);
+        gather(&mut batch, queue, n_before);
+        n_before = batch.len();
         let committed = commit(connection, &mut batch);
         if let Err(error) = &committed {
             tracing::error!(%error, n_writes = batch.len(), "ledger transaction failed; nothing of it was kept");
@@ -124,10 +129,10 @@ fn write_all(connection: &Connection, queue: &Receiver<Box<dyn Write>>) {
     }
 }
 
-/// Takes what waits. If that is more than one write, there is load, and more is about to come.
-fn gather(batch: &mut Vec<Box<dyn Write>>, queue: &Receiver<Box<dyn Write>>) {
+/// Takes what waits, and under load what comes within `GATHERING`. `n_before` writes were in the batch before.
+fn gather(batch: &mut Vec<Box<dyn Write>>, queue: &Receiver<Box<dyn Write>>, n_before: usize) {
     batch.extend(queue.try_iter().take(BATCH_MAX - batch.len()));
-    if batch.len() > 1 {
+    if n_before + batch.len() >= LOAD {
         thread::sleep(GATHERING);
         batch.extend(queue.try_iter().take(BATCH_MAX - batch.len()));
     }
