@@ -8,7 +8,7 @@ PYTHON=$TOOLS/python/bin/python WIT_BINDGEN=$TOOLS/cargo/bin/wit-bindgen JCO=$TO
 [ -x "$WIT_BINDGEN" ] || { echo "c: skipped, no wit-bindgen: run tools.sh wit-bindgen" >&2; exit 3; }
 [ -x "$JCO" ] || { echo "c: skipped, no jco: run tools.sh npm" >&2; exit 3; }
 
-WORK=$OUT/work/c
+WORK=$OUT/parts/c
 mkdir -p "$WORK"
 "$WIT_BINDGEN" c ../../../wit --world handler --out-dir "$WORK" > "$WORK/log"
 # Without a stack size zig takes 16 MiB for it.

@@ -8,7 +8,7 @@ for tool in esbuild componentize-qjs; do
     [ -x "$BIN/$tool" ] || { echo "javascript: skipped, no $tool: run tools.sh npm" >&2; exit 3; }
 done
 
-WORK=$OUT/work/javascript
+WORK=$OUT/parts/javascript
 mkdir -p "$WORK"
 cc -O2 -shared -fPIC ../fixed.c -o "$WORK/fixed.so" # the engine runs while it is built: same clock, same bytes
 

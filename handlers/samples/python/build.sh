@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 COMPONENTIZE=$TOOLS/python/bin/componentize-py
 [ -x "$COMPONENTIZE" ] || { echo "python: skipped, no componentize-py: run tools.sh python" >&2; exit 3; }
 
-WORK=$OUT/work/python
+WORK=$OUT/parts/python
 rm -rf "$WORK" && mkdir -p "$WORK"
 cp handler.py probe.py "$WORK"
 python3 - ../order > "$WORK/schemas.py" <<'SCHEMAS' # a module, for there are no files at run time

@@ -7,7 +7,7 @@ JCO=$TOOLS/npm/node_modules/.bin/jco TARGET=wasm32-unknown-unknown
 [ -d "$(rustc --print sysroot)/lib/rustlib/$TARGET" ] ||
     { echo "rust: skipped, no target $TARGET: run tools.sh rust" >&2; exit 3; }
 
-WORK=$OUT/work/rust/target # under this name, no tool takes what cargo generates for source
+WORK=$OUT/parts/rust/target # under this name, no tool takes what cargo generates for source
 mkdir -p "$WORK"
 # Folders of this machine are renamed, so that the bytes are the same elsewhere.
 CARGO_ENCODED_RUSTFLAGS="$(printf '%s\037%s\037%s' "--remap-path-prefix=$PWD=/src" \
