@@ -17,6 +17,7 @@ mod http_edge;
 mod import;
 mod keys;
 mod kit;
+mod languages;
 mod ledger_contract;
 mod ledger_faults;
 mod log_http;

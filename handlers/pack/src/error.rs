@@ -13,10 +13,8 @@ pub(crate) enum Error {
     File { verb: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot make a temporary folder: {0}. Free some space, or set TMPDIR to a folder with some")]
     TemporaryFolder(std::io::Error),
-    #[error("cannot run {program}: {source}. Install it, or put it on the PATH")]
-    Run { program: String, source: std::io::Error },
-    #[error("`{command}` failed ({status}). What it said is above; put that right and run pack again")]
-    Failed { command: String, status: std::process::ExitStatus },
+    #[error(transparent)]
+    Kit(#[from] openexec_kit::KitError),
 
     #[error("registry.toml is not TOML: {0}Correct it")]
     RegistrySyntax(toml_edit::TomlError),
@@ -24,29 +22,13 @@ pub(crate) enum Error {
     RegistryShape { place: String, expected: &'static str },
 
     #[error(
-        "no toolchain for {target}. Either `rustup target add {target}` where rustup has a network, or a Debian \
-         system and `{install}`",
-        target = crate::toolchain::TARGET,
-        install = crate::toolchain::APT_INSTALL
-    )]
-    NoToolchain,
-    #[error(
-        "the Debian toolchain has no linker for wasm, and the one that rustup brings was not found at {0}. Install \
-         the Rust toolchain with rustup, and let its rustc be the first on the PATH"
-    )]
-    NoLinker(PathBuf),
-    #[error(
         "the Debian toolchain is not installed and you are not root. Run: sudo sh -c '{}'",
-        crate::toolchain::APT_INSTALL
+        openexec_kit::toolchain::APT_INSTALL
     )]
     NotRoot,
 
-    #[error("{package} is not a component: {reason}. Look at its bindings: they must come from wit/handler.wit")]
-    NotAComponent { package: String, reason: String },
     #[error("{package} is not a WebAssembly module: {reason}. This is a defect of the toolchain that made it")]
     NotAModule { package: String, reason: String },
     #[error("{package} imports {imports}, and it must import nothing. Remove the dependency that asks for it")]
     Imports { package: String, imports: String },
-    #[error("{package} does not export {export}. Call the export! macro of its bindings", export = crate::component::EXPORT)]
-    NoExport { package: String },
 }

@@ -21,11 +21,6 @@ pub(crate) fn temporary_folder() -> Result<TempDir, Error> {
     TempDir::with_prefix("openexec-pack-").map_err(Error::TemporaryFolder)
 }
 
-/// None if there is no such folder.
-pub(crate) fn folders_in(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path())
-}
-
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|source| Error::File { verb: "read", path: path.to_owned(), source })
 }

@@ -1,34 +1,31 @@
 //! `pack`: builds the handlers into components and pins them in the registry, and the host's page its verifier.
 //!
-//! In scope: the commands for the handlers and what they write; those for the page are in `page`. Which toolchain is used
-//! is decided in `toolchain`, how cargo is run in `compile`, what a component is in `component`, the registry file in
-//! `registry`.
-//! Out of scope: running handlers, and the host, which reads the results and trusts only the digests.
+//! In scope: the commands for the handlers and what they write; those for the page are in `page`, the registry file is in
+//! `registry`, installing a toolchain in `install`.
+//! Out of scope: which toolchain is used, how cargo is run and what a component is (the kit, `host/kit`); running handlers; and the host, which reads the results and trusts only the digests.
 //!
 //! Exit codes: 0 done, or all the same; 1 what is here is not what its source gives; 2 an error; 3 no toolchain here that
 //! could tell.
 
 #![forbid(unsafe_code)]
 
-mod compile;
-mod component;
 mod error;
 mod files;
+mod install;
 mod page;
-mod programs;
 mod registry;
-mod toolchain;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::compile::Workspace;
-use crate::component::Component;
+use openexec_kit::toolchain::{self, Toolchain};
+use openexec_kit::{Component, Workspace};
+use sha2::{Digest, Sha256};
+
 use crate::error::Error;
 use crate::registry::Registry;
-use crate::toolchain::Toolchain;
 
 /// Builds what is committed as WebAssembly: the handlers, pinned in registry.toml, and the verifier of the host's page.
 #[derive(Parser)]
@@ -80,16 +77,16 @@ fn run(arguments: Arguments) -> Result<ExitCode, Error> {
 
 fn build(handlers: &Path) -> Result<ExitCode, Error> {
     let mut registry = Registry::read(handlers)?;
-    let toolchain = toolchain::find_or_install(handlers)?;
+    let toolchain = install::find_or_install(handlers)?;
     println!("pack: using {toolchain}");
     // A folder of its own, so that two versions of cargo do not rebuild each other's work.
     let target = handlers.join("target").join("components");
     for pin in registry.pins()? {
         let component = component(handlers, &toolchain, &target, &pin.crate_name)?;
-        let digest = component.digest();
-        component.write(&handlers.join(&pin.component))?;
+        let digest = digest(component.bytes());
+        files::write(&handlers.join(&pin.component), component.bytes())?;
         registry.set_digest(&pin.action, &digest)?;
-        println!("pack: {digest}  {} ({} bytes)", pin.component, component.len());
+        println!("pack: {digest}  {} ({} bytes)", pin.component, component.bytes().len());
     }
     files::write(&record_path(handlers), toolchain.record().as_bytes())?;
     // Last, so that an interrupted build leaves a registry that the host refuses and not one that is half true.
@@ -108,8 +105,8 @@ fn check(handlers: &Path) -> Result<ExitCode, Error> {
     let mut code = ExitCode::SUCCESS;
     for pin in registry.pins()? {
         let component = component(handlers, &toolchain, target.path(), &pin.crate_name)?;
-        let built = component.digest();
-        let on_disk = component::digest(&files::read(&handlers.join(&pin.component))?);
+        let built = digest(component.bytes());
+        let on_disk = digest(&files::read(&handlers.join(&pin.component))?);
         let same = built == pin.sha256 && built == on_disk;
         println!("pack: {} {}", if same { "same     " } else { "DIFFERENT" }, pin.component);
         if !same {
@@ -122,8 +119,9 @@ fn check(handlers: &Path) -> Result<ExitCode, Error> {
 }
 
 fn component(handlers: &Path, toolchain: &Toolchain, target: &Path, package: &str) -> Result<Component, Error> {
-    let workspace = Workspace { folder: handlers, alias: "/handlers", profile: "release" };
-    Component::encode(package, &compile::core_module(&workspace, toolchain, target, package)?)
+    let workspace = Workspace { folder: handlers, alias: "/handlers", profile: "release", is_locked: true };
+    let module = openexec_kit::core_module(&workspace, toolchain, target, package)?;
+    Ok(Component::encode(package, &module)?)
 }
 
 /// The installed toolchain that made what is here. Other ones give other bytes, which would tell nothing.
@@ -138,6 +136,21 @@ fn matching(installed: Vec<Toolchain>, recorded: &str) -> Option<Toolchain> {
     found
 }
 
+/// SHA-256 as the registry writes it: 64 lowercase hexadecimal digits.
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn record_path(handlers: &Path) -> PathBuf {
     handlers.join("components").join("TOOLCHAIN")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::digest;
+
+    #[test]
+    fn a_digest_is_lowercase_hexadecimal() {
+        assert_eq!(digest(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
 }

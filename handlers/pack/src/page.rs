@@ -1,7 +1,7 @@
 //! The verifier of the host's page: built beside the page, and compared.
 //!
 //! In scope: the two commands for it and what they write.
-//! Out of scope: compiling (`compile`), what the module does (`host/page`), serving it.
+//! Out of scope: compiling (the kit), what the module does (`host/page`), serving it.
 //!
 //! Invariants
 //! - A module that is written imports nothing: a page that runs it gives it no way to reach anything.
@@ -9,18 +9,17 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use openexec_kit::toolchain::{self, Toolchain};
+use openexec_kit::{Workspace, core_module};
 use wasmparser::{Parser, Payload};
 
-use crate::compile::{self, Workspace};
-use crate::component::digest;
 use crate::error::Error;
-use crate::toolchain::{self, Toolchain};
-use crate::{DIFFERENT, OTHER_TOOLCHAIN, files, matching};
+use crate::{DIFFERENT, OTHER_TOOLCHAIN, digest, files, install, matching};
 
 const PACKAGE: &str = "openexec-page";
 
 pub(crate) fn build(handlers: &Path) -> Result<ExitCode, Error> {
-    let toolchain = toolchain::find_or_install(handlers)?;
+    let toolchain = install::find_or_install(handlers)?;
     println!("pack: using {toolchain}");
     let module = module(handlers, &toolchain, &handlers.join("target").join("page"))?;
     files::write(&module_path(handlers), &module)?;
@@ -50,8 +49,8 @@ pub(crate) fn check(handlers: &Path) -> Result<ExitCode, Error> {
 
 /// The host's workspace and not one of its own, so that the page verifies with the very versions that the host locks.
 fn module(handlers: &Path, toolchain: &Toolchain, target: &Path) -> Result<Vec<u8>, Error> {
-    let workspace = Workspace { folder: &project(handlers), alias: "/openexec", profile: "page" };
-    let module = compile::core_module(&workspace, toolchain, target, PACKAGE)?;
+    let workspace = Workspace { folder: &project(handlers), alias: "/openexec", profile: "page", is_locked: true };
+    let module = core_module(&workspace, toolchain, target, PACKAGE)?;
     let imports = imports(&module)?;
     if !imports.is_empty() {
         return Err(Error::Imports { package: PACKAGE.to_owned(), imports: imports.join(", ") });

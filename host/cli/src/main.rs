@@ -54,6 +54,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Registry(RegistryCommand::List(options)) => registry::list(&options),
         Command::Registry(RegistryCommand::Pin(options)) => pin::pin(&options),
         Command::Registry(RegistryCommand::Unpin(options)) => pin::unpin(&options),
+        #[cfg(feature = "compiler")]
+        Command::Handler(HandlerCommand::New(options)) => handler::new(&options),
+        #[cfg(feature = "compiler")]
+        Command::Handler(HandlerCommand::Build(options)) => handler::build(&options),
         Command::Handler(HandlerCommand::Check(options)) => handler::check(&options),
         Command::Handler(HandlerCommand::Run(options)) => handler::run(&options),
         Command::Handler(HandlerCommand::Test(options)) => handler::test(&options),

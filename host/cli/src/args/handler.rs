@@ -5,9 +5,18 @@ use std::path::PathBuf;
 use clap::{Args as Group, Subcommand};
 use openexec_core::limits::{DEADLINE_MS_MAX, FUEL_MAX, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX};
 use openexec_core::registry::Limits;
+#[cfg(feature = "compiler")]
+use openexec_kit::Language;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HandlerCommand {
+    /// Write a small handler's project that builds as it is: source, schemas, cases, README.
+    #[cfg(feature = "compiler")]
+    New(NewOptions),
+    /// Build the component of a project: NAME.wasm, which imports nothing. Says what to install if a tool is missing;
+    /// installs nothing.
+    #[cfg(feature = "compiler")]
+    Build(BuildOptions),
     /// Check a component as a start of the host would, and run it twice on made-up payloads: every finding, and what to
     /// do about it.
     ///
@@ -24,6 +33,25 @@ pub(crate) enum HandlerCommand {
     /// Examine the component on standard input, in a process that `check` and `registry pin` have started.
     #[command(hide = true)]
     Examine(ExamineOptions),
+}
+
+#[cfg(feature = "compiler")]
+#[derive(Clone, Debug, Group)]
+pub(crate) struct NewOptions {
+    /// What the handler is called: a to z, 0 to 9 and hyphens, as in order-price. The folder and the component are called
+    /// so too.
+    pub(crate) name: String,
+    /// The language to write it in.
+    #[arg(long, value_name = "LANGUAGE", value_parser = Language::ALL.map(Language::as_str))]
+    pub(crate) lang: String,
+}
+
+#[cfg(feature = "compiler")]
+#[derive(Clone, Debug, Group)]
+pub(crate) struct BuildOptions {
+    /// The folder of the project.
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Clone, Debug, Group)]

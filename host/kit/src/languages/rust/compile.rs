@@ -10,34 +10,44 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::error::Error;
-use crate::files;
-use crate::programs::{clean, succeed};
-use crate::toolchain::{Std, TARGET, Toolchain};
+use super::clean;
+use super::toolchain::{Std, TARGET, Toolchain};
+use crate::tool::succeed;
+use crate::{KitError, files};
 
 /// Cargo separates flags by it, so that a path may have spaces.
 const FLAG_SEPARATOR: &str = "\u{1f}";
 
 /// A workspace to compile packages of.
-pub(crate) struct Workspace<'a> {
-    pub(crate) folder: &'a Path,
+#[derive(Debug)]
+pub struct Workspace<'a> {
+    /// Where it is.
+    pub folder: &'a Path,
     /// What the folder is called in the bytes.
-    pub(crate) alias: &'static str,
+    pub alias: &'static str,
     /// The profile of its manifest that makes small and equal bytes.
-    pub(crate) profile: &'static str,
+    pub profile: &'static str,
+    /// Whether the lock file must be there and fit.
+    pub is_locked: bool,
 }
 
 /// The core module that a package gives.
-pub(crate) fn core_module(
+///
+/// # Errors
+/// When cargo cannot be run or says no.
+pub fn core_module(
     workspace: &Workspace<'_>,
     toolchain: &Toolchain,
     target: &Path,
     package: &str,
-) -> Result<Vec<u8>, Error> {
+) -> Result<Vec<u8>, KitError> {
     let mut cargo = clean(Command::new(toolchain.cargo()));
     cargo.current_dir(workspace.folder);
-    cargo.args(["build", "--profile", workspace.profile, "--locked", "--target", TARGET, "--package", package]);
+    cargo.args(["build", "--profile", workspace.profile, "--target", TARGET, "--package", package]);
     cargo.arg("--target-dir").arg(target);
+    if workspace.is_locked {
+        cargo.arg("--locked");
+    }
     cargo.env("RUSTC", toolchain.rustc());
     cargo.env("CARGO_ENCODED_RUSTFLAGS", renamed_folders(workspace, toolchain, target).join(FLAG_SEPARATOR));
     cargo.env("SOURCE_DATE_EPOCH", "0");

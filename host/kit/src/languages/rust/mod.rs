@@ -1,35 +1,32 @@
-//! Running other programs: what they inherit, and what their failure says.
+//! Rust: cargo and rustc for a target without an operating system, so that nothing is imported that had to be answered.
 //!
-//! In scope: a clean environment, success or an error that names the command.
-//! Out of scope: which programs, and why.
+//! In scope: the template, the environment, the toolchain (`toolchain`), how cargo is run (`compile`).
 
-use std::process::{Command, ExitStatus, Stdio};
+pub(crate) mod compile;
+pub mod toolchain;
 
-use crate::error::Error;
+use std::process::Command;
 
-/// Runs it with our output, and takes anything but success for an error.
-pub(crate) fn succeed(command: &mut Command) -> Result<(), Error> {
-    let status = command.status().map_err(|source| not_run(command, source))?;
-    if status.success() { Ok(()) } else { Err(failed(command, status)) }
-}
+use super::Template;
+use crate::project::Project;
+use crate::{Component, KitError};
+use compile::Workspace;
 
-/// Runs it and gives what it printed.
-pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
-    let output = command.stderr(Stdio::inherit()).output().map_err(|source| not_run(command, source))?;
-    if !output.status.success() {
-        return Err(failed(command, output.status));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
+/// Its allocator is the one of the handlers that the host ships.
+pub(super) const TEMPLATE: Template = &[
+    ("Cargo.toml", include_str!("../../../templates/rust/Cargo.toml.txt")),
+    ("src/lib.rs", include_str!("../../../templates/rust/lib.rs.txt")),
+    ("src/arena.rs", include_str!("../../../../../handlers/arena/src/wasm.rs")),
+    ("README.md", include_str!("../../../templates/rust/README.md")),
+    (".gitignore", "/build/\n"),
+];
 
-fn not_run(command: &Command, source: std::io::Error) -> Error {
-    Error::Run { program: command.get_program().display().to_string(), source }
-}
-
-fn failed(command: &Command, status: ExitStatus) -> Error {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let command = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    Error::Failed { command, status }
+pub(super) fn compile(project: &Project) -> Result<Component, KitError> {
+    let toolchain = toolchain::installed(&project.folder).into_iter().next().ok_or(KitError::NoRust)?;
+    let workspace = Workspace { folder: &project.folder, alias: "/handler", profile: "release", is_locked: false };
+    let package = project.name.as_str();
+    let module = compile::core_module(&workspace, &toolchain, &project.parts(), package)?;
+    Component::encode(package, &module)
 }
 
 /// `cargo run` and people's shells set variables for another build than this one. What stays says where crates come

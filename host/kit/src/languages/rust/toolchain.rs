@@ -1,7 +1,7 @@
 //! The compiler for the handlers: which one, why, and how it is written down.
 //!
-//! In scope: finding, installing, describing.
-//! Out of scope: running it on the handlers (`compile`).
+//! In scope: finding, describing.
+//! Out of scope: running it on the handlers (`compile`), installing it (`pack` does).
 //!
 //! Two can do it. Rustup's, if it has the standard library for wasm; it is the usual one. Or Debian's rustc-web, which
 //! brings the source of the standard library instead: it works where rustup has no network and a Debian mirror is
@@ -14,20 +14,22 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::error::Error;
-use crate::programs::{clean, output, succeed};
+use super::clean;
+use crate::KitError;
+use crate::tool::output;
 
 /// What handlers are compiled for: no operating system, hence no imports.
-pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// What to run, as root, for the Debian toolchain.
-pub(crate) const APT_INSTALL: &str =
+pub const APT_INSTALL: &str =
     "apt-get update && apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src";
 
 const STD_SOURCE: &str = "lib/rustlib/src/rust";
 
 /// A toolchain that is there and can build handlers.
-pub(crate) struct Toolchain {
+#[derive(Debug)]
+pub struct Toolchain {
     sysroot: PathBuf,
     std: Std,
     why: &'static str,
@@ -36,37 +38,27 @@ pub(crate) struct Toolchain {
 }
 
 /// Where the standard library comes from.
+#[derive(Debug)]
 pub(crate) enum Std {
+    /// It came with rustc.
     Prebuilt,
-    FromSource { linker: PathBuf },
+    /// From its source, each time.
+    FromSource {
+        /// What links wasm.
+        linker: PathBuf,
+    },
 }
 
-/// For `build`: the first that is there or can be made to be there. Says aloud what it tries.
-pub(crate) fn find_or_install(handlers: &Path) -> Result<Toolchain, Error> {
-    if let Some(toolchain) = rustup(handlers)? {
-        return Ok(toolchain);
-    }
-    println!("pack: trying `rustup target add {TARGET}`");
-    if succeed(Command::new("rustup").args(["target", "add", TARGET]).current_dir(handlers)).is_ok()
-        && let Some(toolchain) = rustup(handlers)?
-    {
-        return Ok(toolchain);
-    }
-    println!("pack: that did not work (no rustup here, or no network for it); going on with the Debian toolchain");
-    if let Some(toolchain) = debian(handlers)? {
-        return Ok(toolchain);
-    }
-    apt_install()?;
-    debian(handlers)?.ok_or(Error::NoToolchain)
-}
-
-/// For `check`: all that are there. One that lacks a part cannot build and does not count.
-pub(crate) fn installed(handlers: &Path) -> Vec<Toolchain> {
+/// All that are there, the usual one first. One that lacks a part cannot build and does not count.
+pub fn installed(handlers: &Path) -> Vec<Toolchain> {
     [rustup(handlers), debian(handlers)].into_iter().flatten().flatten().collect()
 }
 
 /// The active rustup toolchain, if it has the target.
-fn rustup(handlers: &Path) -> Result<Option<Toolchain>, Error> {
+///
+/// # Errors
+/// When it is there and cannot be asked what it is.
+pub fn rustup(handlers: &Path) -> Result<Option<Toolchain>, KitError> {
     let sysroot = active_sysroot(handlers)?;
     if !sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir() {
         return Ok(None);
@@ -76,7 +68,10 @@ fn rustup(handlers: &Path) -> Result<Option<Toolchain>, Error> {
 }
 
 /// The Debian toolchain, if its three packages are there.
-fn debian(handlers: &Path) -> Result<Option<Toolchain>, Error> {
+///
+/// # Errors
+/// When it is there and cannot be asked what it is.
+pub fn debian(handlers: &Path) -> Result<Option<Toolchain>, KitError> {
     let sysroot = PathBuf::from("/usr");
     let needed = ["bin/rustc", "bin/cargo", "lib/rustlib/src/rust/library/std"];
     if !needed.iter().all(|path| sysroot.join(path).exists()) {
@@ -87,19 +82,8 @@ fn debian(handlers: &Path) -> Result<Option<Toolchain>, Error> {
     Toolchain::describe(sysroot, Std::FromSource { linker }, why).map(Some)
 }
 
-fn apt_install() -> Result<(), Error> {
-    if output(Command::new("apt-get").arg("--version")).is_err() {
-        return Err(Error::NoToolchain);
-    }
-    if output(Command::new("id").arg("-u"))?.trim() != "0" {
-        return Err(Error::NotRoot);
-    }
-    println!("pack: running `{APT_INSTALL}`");
-    succeed(Command::new("sh").args(["-c", APT_INSTALL]).env("DEBIAN_FRONTEND", "noninteractive"))
-}
-
 /// Asked in the folder of the handlers, so that rustup follows the toolchain file of the project.
-fn active_sysroot(handlers: &Path) -> Result<PathBuf, Error> {
+fn active_sysroot(handlers: &Path) -> Result<PathBuf, KitError> {
     let mut rustc = Command::new("rustc");
     rustc.args(["--print", "sysroot"]).current_dir(handlers);
     rustc.env("RUSTUP_AUTO_INSTALL", "0"); // asking is not a reason to download a toolchain
@@ -108,15 +92,15 @@ fn active_sysroot(handlers: &Path) -> Result<PathBuf, Error> {
 }
 
 /// rust-lld, which is in every rustup toolchain: it links for the host's own triple too.
-fn linker(sysroot: &Path) -> Result<PathBuf, Error> {
+fn linker(sysroot: &Path) -> Result<PathBuf, KitError> {
     let version = output(clean(Command::new(sysroot.join("bin/rustc"))).arg("-vV"))?;
     let host = field(&version, "host: ").unwrap_or_default();
     let linker = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
-    if linker.exists() { Ok(linker) } else { Err(Error::NoLinker(linker)) }
+    if linker.exists() { Ok(linker) } else { Err(KitError::NoLinker(linker)) }
 }
 
 impl Toolchain {
-    fn describe(sysroot: PathBuf, std: Std, why: &'static str) -> Result<Self, Error> {
+    fn describe(sysroot: PathBuf, std: Std, why: &'static str) -> Result<Self, KitError> {
         let rustc = output(clean(Command::new(sysroot.join("bin/rustc"))).arg("-vV"))?;
         let cargo = output(clean(Command::new(sysroot.join("bin/cargo"))).arg("-V"))?;
         let (linker, std_words) = match &std {
@@ -146,7 +130,7 @@ impl Toolchain {
     }
 
     /// All that decides about the bytes, as text for a file. Two toolchains with one record make the same components.
-    pub(crate) fn record(&self) -> &str {
+    pub fn record(&self) -> &str {
         &self.record
     }
 }
