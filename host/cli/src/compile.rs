@@ -22,7 +22,7 @@ use crate::args::{CompileOneOptions, CompileOptions};
 use crate::child::{self, Ended};
 use crate::handler::plain;
 use crate::logging::say;
-use crate::{components, files};
+use crate::{components, files, signature};
 
 /// Why a component was not compiled.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,8 @@ pub(crate) fn run(options: &CompileOptions) -> Result<ExitCode, Box<dyn Error>> 
     }
     files::replace(&lock_path, text.as_bytes())?;
     say(&format!("locked {} components for {}: {}", lock.artifacts.len() - 1, lock.target, lock_path.display()));
+    let files = [options.registry.registry.as_deref(), Some(&*lock_path)];
+    signature::say_if_stale(&files.into_iter().flatten().collect::<Vec<_>>())?;
     Ok(ExitCode::SUCCESS)
 }
 

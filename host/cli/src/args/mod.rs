@@ -88,6 +88,11 @@ pub(crate) enum RegistryCommand {
     Unpin(UnpinOptions),
     /// Compile every pinned component ahead of time, each in a process of its own, and write registry.lock.
     Compile(CompileOptions),
+    /// Make a key for signing registries: the private key into FILE, the public key into FILE.pub.
+    Keygen(RegistryKeygenOptions),
+    /// Sign the registry, and its lock if there is one: a DSSE envelope of each, FILE.dsse.json, beside it. A host that has
+    /// the public key (--registry-key) starts with nothing else.
+    Sign(RegistrySignOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +114,16 @@ pub(crate) struct RegistrySource {
     /// beside the registry, if it is there; without one the host compiles].
     #[arg(long, env = "OPENEXEC_REGISTRY_LOCK", value_name = "FILE")]
     pub(crate) registry_lock: Option<PathBuf>,
+    /// The public key that must have signed the registry, and the lock if there is one: its PEM, base64, or file. Several,
+    /// separated by commas or repeated, of which one suffices [default: whoever may write the files is believed].
+    #[arg(
+        long = "registry-key",
+        env = "OPENEXEC_REGISTRY_KEY",
+        value_name = "KEY",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub(crate) registry_keys: Vec<String>,
 }
 
 impl RegistrySource {
@@ -149,6 +164,24 @@ pub(crate) struct UnpinOptions {
     pub(crate) action: String,
     #[command(flatten)]
     pub(crate) file: RegistryFile,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct RegistryKeygenOptions {
+    /// Where the private key goes (PKCS#8, PEM). Refused if it exists.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct RegistrySignOptions {
+    /// The private key (PKCS#8, PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) file: RegistryFile,
+    /// The lock [default: registry.lock beside the registry, if it is there].
+    #[arg(long, env = "OPENEXEC_REGISTRY_LOCK", value_name = "FILE")]
+    pub(crate) registry_lock: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Group)]
