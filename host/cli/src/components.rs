@@ -14,7 +14,8 @@ use openexec_sandbox::{
     ArtifactError, ArtifactFile, ComponentFile, CurrentLock, LockedCode, LockedFile, Sandbox, Settings, StartError,
 };
 
-use crate::args::RegistrySource;
+use crate::args::{CompilerOptions, RegistrySource};
+use crate::compile::{self, CompileError};
 use crate::signature;
 
 /// The default registry. `make handlers` writes these files.
@@ -73,25 +74,28 @@ pub(crate) struct Source {
 
 /// What is to run, as it was read.
 pub(crate) enum Code {
-    /// To be compiled.
-    Components(Vec<ComponentFile>),
+    /// To be compiled here: parts of this binary, and as trusted as it is.
+    BuiltIn(Vec<ComponentFile>),
+    /// To be compiled, each in a process of its own.
+    Components(Vec<ComponentFile>, CompilerOptions),
     /// Compiled earlier.
     Locked(LockedCode),
 }
 
 impl Code {
     /// Starts everything that can run.
-    pub(crate) fn start(self, settings: Settings) -> Result<Sandbox, StartError> {
-        match self {
-            Self::Components(files) => Sandbox::start(files, settings),
-            Self::Locked(code) => Sandbox::start_locked(code, settings),
-        }
+    pub(crate) fn start(self, settings: Settings) -> Result<Sandbox, CompileError> {
+        Ok(match self {
+            Self::BuiltIn(files) => Sandbox::start(files, settings)?,
+            Self::Components(files, limits) => Sandbox::start_locked(compile::at_start(files, limits)?, settings)?,
+            Self::Locked(code) => Sandbox::start_locked(code, settings)?,
+        })
     }
 
     /// For how many actions an artifact is locked.
     pub(crate) fn n_locked(&self) -> usize {
         match self {
-            Self::Components(_) => 0,
+            Self::BuiltIn(_) | Self::Components(..) => 0,
             Self::Locked(code) => code.handlers.len(),
         }
     }
@@ -103,7 +107,8 @@ pub(crate) fn load(source: &RegistrySource) -> Result<Source, SourceError> {
     let place = Place::of(source, keys.as_ref())?;
     let registry = place.registry()?;
     let code = match read_lock(source, keys.as_ref())? {
-        None => Code::Components(place.components(&registry)?),
+        None if place.is_built_in => Code::BuiltIn(place.components(&registry)?),
+        None => Code::Components(place.components(&registry)?, source.compiler),
         Some((path, text)) => {
             let code = locked_code(&registry, &text, &path)?;
             place.require_no_other_component(&registry)?;

@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Log(LogCommand),
     /// Watch the log of another host: cosign what only grows, and keep the evidence of what does not. On another machine.
     Witness(Box<WitnessOptions>),
-    /// One component from stdin to an artifact on stdout. For `registry compile` alone.
+    /// One component from stdin to an artifact on stdout. For `registry compile` and for starts alone.
     #[command(hide = true)]
     CompileOne(CompileOneOptions),
 }
@@ -124,6 +124,24 @@ pub(crate) struct RegistrySource {
         allow_hyphen_values = true
     )]
     pub(crate) registry_keys: Vec<String>,
+    #[command(flatten)]
+    pub(crate) compiler: CompilerOptions,
+}
+
+/// What compiling one component may take. Each is compiled in a process of its own.
+#[derive(Clone, Copy, Debug, Group)]
+pub(crate) struct CompilerOptions {
+    /// Address space that compiling one component may take, in MiB.
+    #[arg(long = "compile-memory-mib", env = "OPENEXEC_COMPILE_MEMORY_MIB", value_name = "MIB", default_value_t = Self::DEFAULT.memory_mib, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub(crate) memory_mib: u64,
+    /// How long compiling one component may take, in seconds.
+    #[arg(long = "compile-seconds", env = "OPENEXEC_COMPILE_SECONDS", value_name = "S", default_value_t = Self::DEFAULT.seconds, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+}
+
+impl CompilerOptions {
+    /// The largest component that was measured (Python, 21 MB) takes a fifth of both.
+    pub(crate) const DEFAULT: Self = Self { memory_mib: 4096, seconds: 120 };
 }
 
 impl RegistrySource {
@@ -397,12 +415,6 @@ pub(crate) struct CompileOptions {
     /// Where the artifacts go [default: artifacts/ beside the lock].
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
-    /// Address space that compiling one component may take, in MiB.
-    #[arg(long, value_name = "MIB", default_value = "4096", value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
-    pub(crate) memory_mib: u64,
-    /// How long compiling one component may take, in seconds.
-    #[arg(long, value_name = "S", default_value = "120", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) seconds: u64,
 }
 
 #[derive(Clone, Debug, Group)]
@@ -411,8 +423,8 @@ pub(crate) struct CompileOneOptions {
     pub(crate) path: String,
     #[arg(long)]
     pub(crate) target: Option<String>,
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
-    pub(crate) memory_mib: u64,
+    #[command(flatten)]
+    pub(crate) limits: CompilerOptions,
 }
 
 #[derive(Clone, Debug, Group)]
