@@ -224,8 +224,9 @@ fn no_flipped_bit_of_a_signed_file_or_its_envelope_is_believed() {
     let key = RegistryKey::new(secret());
     let keys = RegistryKeys::new(vec![key.public().clone()]);
     for (name, file) in [("registry.toml", SignedFile::Registry), ("registry.lock", SignedFile::Lock)] {
-        let bytes = read(&setup, name).into_bytes();
-        let signed = key.sign(file, &bytes).expect("a small file");
+        let text = read(&setup, name);
+        let signed = key.sign(file, &text).expect("a file of this kind");
+        let bytes = text.into_bytes();
         let envelope = format!("{}\n", json::jcs(&signed.to_value())).into_bytes();
         assert_eq!(keys.verify(file, &bytes, &envelope), Ok(key.public().id()));
         for at in 0..bytes.len() {
@@ -256,9 +257,10 @@ fn no_flipped_bit_of_a_signed_file_or_its_envelope_is_believed() {
 fn a_signature_counts_for_its_own_kind_of_file_and_key_and_every_one_that_claims_a_key_must_verify() {
     let (key, other) = (RegistryKey::new(secret()), RegistryKey::new(SecretKey::from_seed(&[8; 32]).expect("a key")));
     let keys = RegistryKeys::new(vec![key.public().clone()]);
-    let bytes = b"version = 1\n";
+    let text = read(&unsigned(), "registry.toml");
+    let bytes = text.as_bytes();
     let spelled = |envelope: &openexec_core::dsse::Envelope| json::jcs(&envelope.to_value()).into_bytes();
-    let [mine, theirs] = [&key, &other].map(|key| key.sign(SignedFile::Registry, bytes).expect("a small file"));
+    let [mine, theirs] = [&key, &other].map(|key| key.sign(SignedFile::Registry, &text).expect("a registry"));
     let verify =
         |envelope: &openexec_core::dsse::Envelope| keys.verify(SignedFile::Registry, bytes, &spelled(envelope));
     assert_eq!(verify(&mine), Ok(key.public().id()));
@@ -267,6 +269,8 @@ fn a_signature_counts_for_its_own_kind_of_file_and_key_and_every_one_that_claims
         RegistryKeys::new(Vec::new()).verify(SignedFile::Registry, bytes, &spelled(&mine)),
         Err(Wrong::UnknownKey)
     );
+    assert!(matches!(key.sign(SignedFile::Lock, &text), Err(Wrong::NotALock(_))), "it is no lock");
+    assert!(matches!(key.sign(SignedFile::Registry, "version = 1\n"), Err(Wrong::NotARegistry(_))), "it has no action");
     let as_lock = keys.verify(SignedFile::Lock, bytes, &spelled(&mine));
     assert!(matches!(as_lock, Err(Wrong::Envelope(_))), "{as_lock:?}");
     // The type is under the signature: renaming it makes nothing else of it.

@@ -17,8 +17,6 @@ use openexec_core::dsse::Envelope;
 use openexec_core::json;
 use openexec_core::keys::KeyId;
 use openexec_core::limits::SIGNED_FILE_BYTES_MAX;
-use openexec_core::lock::Lock;
-use openexec_core::registry::Registry;
 use openexec_core::registry_signature::{RegistryKey, RegistryKeys, SignedFile};
 
 use crate::args::{RegistryKeygenOptions, RegistrySignOptions};
@@ -41,21 +39,21 @@ pub(crate) fn keygen(options: &RegistryKeygenOptions) -> Result<ExitCode, Box<dy
 pub(crate) fn sign(options: &RegistrySignOptions) -> Result<ExitCode, Box<dyn Error>> {
     let key = RegistryKey::new(keys::read_private(&options.key)?);
     let registry = &options.file.registry;
-    let text = read(registry)?;
-    let n_actions = Registry::parse(&text).map_err(|error| named(registry, &error))?.pins().count();
-    let mut to_sign = vec![(registry.clone(), SignedFile::Registry, text, format!("{n_actions} actions"))];
+    let mut to_sign = vec![(registry.clone(), SignedFile::Registry)];
     let lock = options.registry_lock.clone().unwrap_or_else(|| registry.with_file_name("registry.lock"));
     if options.registry_lock.is_some() || lock.exists() {
-        let text = read(&lock)?;
-        let n_artifacts = Lock::parse(&text).map_err(|error| named(&lock, &error))?.artifacts.len();
-        to_sign.push((lock, SignedFile::Lock, text, format!("{n_artifacts} artifacts")));
+        to_sign.push((lock, SignedFile::Lock));
     }
-    for (path, file, text, what) in to_sign {
-        let envelope = key.sign(file, text.as_bytes()).map_err(|error| named(&path, &error))?;
+    let mut signed = Vec::new();
+    for (path, file) in to_sign {
+        let text = read(&path)?;
+        let envelope = key.sign(file, &text).map_err(|error| format!("{}: {error}", path.display()))?;
+        signed.push((path, Digest::of(text.as_bytes()), envelope));
+    }
+    for (path, digest, envelope) in signed {
         let beside = envelope_path(&path);
         files::replace(&beside, format!("{}\n", json::jcs(&envelope.to_value())).as_bytes())?;
-        let digest = Digest::of(text.as_bytes());
-        say(&format!("signed {} ({what})\n  sha256 {digest}\n  envelope {}", path.display(), beside.display()));
+        say(&format!("signed {}\n  sha256 {digest}\n  envelope {}", path.display(), beside.display()));
     }
     say(&format!("signing key {}", key.public().id()));
     Ok(ExitCode::SUCCESS)
@@ -127,8 +125,4 @@ fn read_envelope(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
 
 fn read(path: &Path) -> Result<String, SourceError> {
     fs::read_to_string(path).map_err(|cause| SourceError::Unreadable { path: path.to_owned(), cause })
-}
-
-fn named(path: &Path, error: &impl std::fmt::Display) -> String {
-    format!("{}: {error}", path.display())
 }

@@ -6,12 +6,14 @@
 //! Invariants
 //! - A file is signed as what it is: the envelope of a lock is no envelope of a registry.
 //! - What is verified is the buffer that is parsed. The envelope repeats its bytes, and they are only compared.
-//! - A registry key signs these two kinds of file and nothing else.
+//! - A registry key signs these two kinds of file and nothing else: what this host could not read as one is not signed.
 
 use crate::dsse::{Envelope, EnvelopeError, pre_authentication_encoding};
 use crate::json::{self, ReadError};
 use crate::keys::{KeyId, PublicKey};
 use crate::limits::SIGNED_FILE_BYTES_MAX;
+use crate::lock::{Lock, LockError};
+use crate::registry::{Registry, RegistryError};
 use crate::signing::SecretKey;
 
 /// What a registry key signs.
@@ -42,12 +44,18 @@ pub struct RegistryKey(SecretKey);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryKeys(Vec<PublicKey>);
 
-/// Why a file is not believed. The text says what to do.
+/// Why a file is not believed, or not signed. The text says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistrySignatureError {
     /// Larger than anything that is signed.
     #[error("larger than the {SIGNED_FILE_BYTES_MAX} bytes that a signed file may have")]
     TooLarge,
+    /// To be signed as a registry.
+    #[error(transparent)]
+    NotARegistry(#[from] RegistryError),
+    /// To be signed as a lock.
+    #[error(transparent)]
+    NotALock(#[from] LockError),
     /// The envelope is not strict JSON.
     #[error("its envelope is not acceptable JSON ({0}): `openexec registry sign` writes it again")]
     Json(#[from] ReadError),
@@ -80,16 +88,20 @@ impl RegistryKey {
         self.0.public()
     }
 
-    /// The envelope of a file with these bytes.
+    /// The envelope of a file with this text.
     ///
     /// # Errors
-    /// `RegistrySignatureError::TooLarge`.
-    pub fn sign(&self, file: SignedFile, bytes: &[u8]) -> Result<Envelope, RegistrySignatureError> {
-        if bytes.len() > SIGNED_FILE_BYTES_MAX {
+    /// `RegistrySignatureError` for what is no such file.
+    pub fn sign(&self, file: SignedFile, text: &str) -> Result<Envelope, RegistrySignatureError> {
+        if text.len() > SIGNED_FILE_BYTES_MAX {
             return Err(RegistrySignatureError::TooLarge);
         }
-        let signature = self.0.sign(&pre_authentication_encoding(file.payload_type(), bytes));
-        Ok(Envelope::unsigned(file.payload_type(), bytes.to_vec()).signed(self.public().id(), signature))
+        match file {
+            SignedFile::Registry => drop(Registry::parse(text)?),
+            SignedFile::Lock => drop(Lock::parse(text)?),
+        }
+        let signature = self.0.sign(&pre_authentication_encoding(file.payload_type(), text.as_bytes()));
+        Ok(Envelope::unsigned(file.payload_type(), text.as_bytes().to_vec()).signed(self.public().id(), signature))
     }
 }
 
