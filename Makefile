@@ -66,6 +66,7 @@ bench: ## Measure executions/s, latency, CPU and memory of the release build wit
 	$(CARGO) build --locked --release --workspace --bins
 	target/release/bench serve --binary target/release/openexec --mode clawshield,demo
 	target/release/bench primitives
+	target/release/bench start --binary target/release/openexec
 	target/release/bench log
 
 ci: lint test ## Exactly what CI runs

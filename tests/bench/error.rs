@@ -54,6 +54,10 @@ pub(crate) enum BenchError {
     Primitive(String),
     #[error("the log could not be measured: {0}")]
     Log(String),
+    #[error("cannot read or write {}: {source}", path.display())]
+    Component { path: PathBuf, source: io::Error },
+    #[error("`openexec registry {command}` failed:\n{said}")]
+    Registry { command: String, said: String },
     #[error("cannot stop the host: {0}")]
     Stop(io::Error),
 }

@@ -19,6 +19,7 @@ mod primitives;
 mod process;
 mod report;
 mod server;
+mod start;
 
 use std::io::{self, Write};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -38,6 +39,7 @@ use crate::load::Plan;
 use crate::process::Process;
 use crate::report::{Lifetime, Report, Run};
 use crate::server::Server;
+use crate::start::StartArgs;
 
 /// Measures a host in a closed loop.
 #[derive(Debug, Parser)]
@@ -55,6 +57,8 @@ enum Command {
     Serve(ServeArgs),
     /// Time what one execution consists of, without a host.
     Primitives(PrimitivesArgs),
+    /// Time starts of a host with many handlers, compiled ahead of time.
+    Start(StartArgs),
     /// Time inclusion proofs in a large log, without a host.
     Log(LogArgs),
 }
@@ -179,6 +183,11 @@ fn run(command: Command) -> Result<ExitCode, BenchError> {
     match command {
         Command::Http(args) => runtime.block_on(until_interrupted(http(args))),
         Command::Serve(args) => runtime.block_on(until_interrupted(serve(args))),
+        Command::Start(args) => runtime.block_on(until_interrupted(async {
+            let starts = start::measure(args).await?;
+            io::stdout().write_all(starts.to_text().as_bytes()).map_err(BenchError::Output)?;
+            Ok(ExitCode::SUCCESS)
+        })),
         Command::Primitives(args) => {
             let primitives = primitives::measure(&args.component, Duration::from_secs(args.seconds))?;
             io::stdout().write_all(primitives.to_text().as_bytes()).map_err(BenchError::Output)?;
@@ -216,7 +225,7 @@ async fn http(args: HttpArgs) -> Result<ExitCode, BenchError> {
 async fn serve(args: ServeArgs) -> Result<ExitCode, BenchError> {
     let (mut servers, mut subjects) = (Vec::new(), Vec::new());
     for mode in &args.modes {
-        let (server, subject, ready_after) = start(&args, *mode).await?;
+        let (server, subject, ready_after) = start_in(&args, *mode).await?;
         servers.push((subject.label, server, ready_after));
         subjects.push(subject);
     }
@@ -231,7 +240,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, BenchError> {
 }
 
 /// Starts a host in this mode, ready to be loaded.
-async fn start(args: &ServeArgs, mode: Mode) -> Result<(Server, Subject, Duration), BenchError> {
+async fn start_in(args: &ServeArgs, mode: Mode) -> Result<(Server, Subject, Duration), BenchError> {
     let (label, bodies, trust_file) = match mode {
         Mode::Demo => ("demo", args.session.bodies()?, None),
         Mode::Clawshield => {

@@ -1,9 +1,10 @@
 //! The primitives of one execution, each timed alone in this process: their sum is the limit that a host can approach.
 //!
-//! In scope: parse and identify, reserve and seal (alone, and as a share of a group commit), instantiate and call, verify
-//! an approval.
+//! In scope: parse and identify, reserve and seal (alone, and as a share of a group commit), instantiate and call (beside the
+//! same logic without a sandbox), verify an approval.
 //! Out of scope: HTTP, threads that wait, everything else a host does; that is what `serve` measures.
 
+use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use openexec_core::digest::Digest;
 use openexec_core::json;
 use openexec_core::keys::PublicKey;
 use openexec_core::names::Action;
+use openexec_core::outcome::Outcome;
 use openexec_core::registry::{Limits, Pin, Profile};
 use openexec_core::request::Submission;
 use openexec_core::reservation::{Reservation, Reserved};
@@ -65,6 +67,7 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
         let reservation = Reservation::made_durable(facts(0));
         time(each, |_| sandbox.run(&reservation, Arc::new(|| false)).map(drop).map_err(|error| failed(&error)))?
     };
+    let native = native(each, &sandbox, &Reservation::made_durable(facts(0)))?;
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
     let ledger = SqliteLedger::open(&folder.path().join("bench.db")).map_err(|error| failed(&error))?;
     ledger.adopt_key(receipt_key().public().clone(), NOW).wait().map_err(|error| failed(&error))?;
@@ -91,8 +94,28 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
             ("reserve + seal, share of group commits", commits_shared),
             ("verify an approval v2: all of it", verify),
             ("verify an approval v2: its signature alone", signature),
+            ("the logic of echo, called natively", native),
         ],
     })
+}
+
+/// How often the native call is made between two looks at the clock, which cost as much as it does.
+const N_NATIVE: u32 = 1_000;
+
+/// Times what `handlers/echo` does with a payload, compiled into this program, after making sure that it does the same.
+fn native(each: Duration, sandbox: &Sandbox, reservation: &Reservation) -> Result<Duration, BenchError> {
+    let payload: &str = &reservation.facts().payload;
+    let echo = |payload: &str| ["{\"echo\":", payload, "}"].concat();
+    let run = sandbox.run(reservation, Arc::new(|| false)).map_err(|error| failed(&error))?;
+    match run.outcome {
+        Outcome::Succeeded { result, .. } if result.as_str() == echo(payload) => {}
+        other => return Err(failed(&format!("the component does something else than echo: {other:?}"))),
+    }
+    let many = time(each, |_| {
+        (0..N_NATIVE).for_each(|_| drop(black_box(echo(black_box(payload)))));
+        Ok(())
+    })?;
+    Ok(many / N_NATIVE)
 }
 
 /// What an approval v2 costs.
@@ -172,7 +195,7 @@ impl Primitives {
         let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
         let mut text = String::from("primitive                                          µs each\n");
         for (name, duration) in &self.rows {
-            text.push_str(&format!("{name:<46} {:>11.1}\n", micros(*duration)));
+            text.push_str(&format!("{name:<46} {:>11.2}\n", micros(*duration)));
         }
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let limit = |which: &[usize]| {

@@ -104,11 +104,12 @@ fn only_ledgers_make_reservations() {
 }
 
 /// Files whose code signs, each one kind of statement. Everything else of the host has no private key in its hands.
-const SIGNERS: [&str; 4] = [
-    "/core/src/receipt/mod.rs",  // receipts, of statements that it has written itself
-    "/core/src/log/",            // checkpoints and cosignatures
-    "/cli/src/approval/sign.rs", // approvals, after showing them to somebody
-    "/cli/src/keys.rs",          // the self-test at the start
+const SIGNERS: [&str; 5] = [
+    "/core/src/receipt/mod.rs",        // receipts, of statements that it has written itself
+    "/core/src/log/",                  // checkpoints and cosignatures
+    "/core/src/registry_signature.rs", // registries and locks
+    "/cli/src/approval/sign.rs",       // approvals, after showing them to somebody
+    "/cli/src/keys.rs",                // the self-test at the start
 ];
 
 #[test]

@@ -268,25 +268,58 @@ fn compiled_code_in_the_place_of_a_component_is_refused() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("compiled code (.cwasm), not a component"));
 }
 
-#[test]
-fn a_component_that_exhausts_the_compiler_is_a_refusal_and_leaves_the_old_lock() {
-    let (setup, registry) = locked();
-    let before = lock(setup.folder());
-    let died = try_compile(&setup, &registry, &["--memory-mib", "1"]);
-    assert_eq!(died.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&died.stderr).contains("the compiler died"), "{died:?}");
-    // One function of 300,000 additions takes a compiler longer than a second, wherever it runs.
+/// Puts in the place of `says-no` what no compiler likes: one function of 300,000 additions takes it longer than a second,
+/// wherever it runs, and hundreds of megabytes.
+fn pin_exhausting(setup: &Setup, registry: &Path) {
     let additions = "local.get 0 local.get 0 i32.mul i32.add ".repeat(300_000);
     let large = format!("(component (core module (func (param i32) (result i32) local.get 0 {additions})))");
     let large = wat::parse_str(&large).expect("a component");
     fs::write(setup.folder().join("says-no.wasm"), &large).expect("a component");
-    let text = fs::read_to_string(&registry).expect("a registry");
+    let text = fs::read_to_string(registry).expect("a registry");
     let pinned = Digest::of(&component("says-no")).to_string();
-    fs::write(&registry, text.replace(&pinned, &Digest::of(&large).to_string())).expect("a registry");
-    let stopped = try_compile(&setup, &registry, &["--seconds", "1"]);
+    fs::write(registry, text.replace(&pinned, &Digest::of(&large).to_string())).expect("a registry");
+}
+
+#[test]
+fn a_component_that_exhausts_the_compiler_is_a_refusal_and_leaves_the_old_lock() {
+    let (setup, registry) = locked();
+    let before = lock(setup.folder());
+    let died = try_compile(&setup, &registry, &["--compile-memory-mib", "1"]);
+    assert_eq!(died.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&died.stderr).contains("the compiler died"), "{died:?}");
+    pin_exhausting(&setup, &registry);
+    let stopped = try_compile(&setup, &registry, &["--compile-seconds", "1"]);
     assert_eq!(stopped.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&stopped.stderr).contains("longer than 1 s"), "{stopped:?}");
     assert_eq!(lock(setup.folder()), before);
+}
+
+#[test]
+fn a_component_that_the_compiler_dies_of_keeps_a_host_from_starting_and_is_named() {
+    let setup = Setup::new();
+    let registry = write_registry(setup.folder(), &[("well-behaved", ""), ("says-no", "")]);
+    // With one thread, what a compiler needs does not depend on the machine.
+    let setup = setup.with(&["--registry", "registry.toml"]).variable("RAYON_NUM_THREADS", "1");
+    setup.start().stop();
+    pin_exhausting(&setup, &registry);
+    let reasons = [
+        // Enough for the other component, which is compiled at the same time.
+        (["--compile-memory-mib", "256"], "says-no.wasm: the compiler died (signal: 6 (SIGABRT)"),
+        (["--compile-seconds", "1"], "says-no.wasm: the compiler took longer than 1 s and was stopped"),
+    ];
+    for (limit, reason) in reasons {
+        let refused = setup.clone().with(&limit).try_start().expect_err(reason);
+        assert!(refused.status.code() == Some(2) && refused.stderr.contains(reason), "{}", refused.stderr);
+        for command in [&["registry", "verify"][..], &["execute", "well-behaved"]] {
+            let output = setup.run(&[command, &["--registry", "registry.toml"], &limit].concat());
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.code() == Some(2) && told.contains(reason), "{command:?}: {told}");
+        }
+    }
+    // It was the component: the others start with the same limits.
+    write_registry(setup.folder(), &[("well-behaved", "")]);
+    let host = setup.with(&["--compile-memory-mib", "256"]).start();
+    host.execute("well-behaved", &json!({}), "1").expect(200);
 }
 
 #[test]

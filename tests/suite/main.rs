@@ -32,6 +32,7 @@ mod receipts;
 mod registry;
 mod retention;
 mod schemas;
+mod signed_registry;
 mod trust;
 mod vectors;
 mod witness;

@@ -13,8 +13,10 @@ use openexec_core::time::Timestamp;
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_ledger::{Claim, Ledger, Stats};
 use openexec_tests::facts::{self, approval_use, seal};
-use openexec_tests::host::Setup;
+use openexec_tests::host::{Host, Setup};
+use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, named_params};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// The tables as openexec made them before there were approvals, and the marks of such a file.
@@ -124,6 +126,68 @@ fn write_version_1(path: &Path) {
     ledger.close().unwrap();
 }
 
+/// Every table of a ledger, and for one of version 3 where its columns were before answers had a table of their own.
+const TABLES: [(&str, &str); 8] = [
+    ("execution", "now.execution"),
+    ("body", "now.body LEFT JOIN now.answer USING (execution)"),
+    ("outbox", "now.outbox"),
+    ("control", "now.control"),
+    ("receipt_key", "now.receipt_key"),
+    ("receipt", "now.receipt"),
+    ("tile", "now.tile"),
+    ("checkpoint", "now.checkpoint"),
+];
+
+/// Puts what a ledger holds into a file of version 3 as it was made before, in its place.
+fn rewrite_as_version_3(path: &Path) {
+    let old = path.with_extension("old");
+    let ledger = Connection::open(&old).unwrap();
+    ledger.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).unwrap();
+    ledger.execute_batch(include_str!("../fixtures/ledger-3.sql")).unwrap();
+    ledger.execute("ATTACH ?1 AS now", [path.to_str().unwrap()]).unwrap();
+    for (table, now) in TABLES {
+        let columns = columns(&ledger, table).join(", ");
+        ledger.execute(&format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM {now}"), []).unwrap();
+    }
+    ledger.execute_batch("DETACH now").unwrap();
+    ledger.close().unwrap();
+    fs::rename(&old, path).unwrap();
+}
+
+fn columns(ledger: &Connection, table: &str) -> Vec<String> {
+    let mut statement = ledger.prepare("SELECT name FROM pragma_table_info(?1, 'main')").unwrap();
+    statement.query_map([table], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// Every row of every table, as it is kept.
+fn rows(path: &Path) -> Vec<(String, Vec<Vec<Sql>>)> {
+    let ledger = Connection::open(path).unwrap();
+    let tables = TABLES.into_iter().map(|(table, _)| table).chain(["answer"]);
+    let read = |table: &str| {
+        let n_columns = columns(&ledger, table).len();
+        let mut statement = ledger.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
+        let rows = statement.query_map([], |row| (0..n_columns).map(|column| row.get(column)).collect());
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    tables.map(|table| (table.to_owned(), read(table))).collect()
+}
+
+/// The ledger of a host that has stopped: with executions of every end, one that was erased, one that was not sealed.
+fn of_a_stopped_host() -> Setup {
+    let host = Host::start();
+    host.execute("add", &json!({"a": 1, "b": 1}), "erased").expect(200);
+    assert!(host.setup.run(&["ledger", "purge", "--older-than-days", "0"]).status.success());
+    let transfer = json!({"amount_minor": 1, "currency": "EUR", "from": "acct:a", "to": "acct:b"});
+    host.execute("payments.transfer", &transfer, "succeeded").expect(200);
+    host.execute("add", &json!({"a": "x"}), "failed").expect(422);
+    let setup = host.setup.clone();
+    assert!(host.stop().success());
+    let ledger = SqliteLedger::open(&setup.ledger()).unwrap();
+    assert!(matches!(ledger.reserve(facts("reserved")).wait().unwrap(), Claim::Fresh(_)));
+    assert!(ledger.stop(Target::Action(facts("x").action), at(1), None).wait().unwrap());
+    setup
+}
+
 /// The version of the file, and its tables and indexes as SQLite keeps them.
 fn schema(path: &Path) -> (i64, Vec<(String, Option<String>)>) {
     let ledger = Connection::open(path).unwrap();
@@ -158,9 +222,58 @@ fn a_migrated_ledger_is_made_like_a_new_one() {
     drop(SqliteLedger::open(&old).unwrap());
     drop(SqliteLedger::open(&new).unwrap());
     let (version, tables) = schema(&new);
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
     assert!(tables.iter().any(|(name, _)| name == "control") && tables.len() >= 5, "{tables:?}");
     assert_eq!(schema(&old), (version, tables));
+}
+
+#[test]
+fn both_shapes_of_version_3_become_version_4_and_keep_every_row_byte_for_byte() {
+    let setup = of_a_stopped_host();
+    let path = setup.ledger();
+    let (today, kept) = (schema(&path), rows(&path));
+    let n_rows = |table: &str| kept.iter().find(|(name, _)| name == table).unwrap().1.len();
+    assert_eq!(
+        ["execution", "body", "answer", "receipt", "checkpoint"].map(n_rows),
+        [4, 3, 2, 3, n_rows("checkpoint")]
+    );
+    assert!(n_rows("outbox") == 1 && n_rows("checkpoint") > 0 && n_rows("control") == 1, "{kept:?}");
+
+    rewrite_as_version_3(&path);
+    let (version, tables) = schema(&path);
+    assert!(version == 3 && tables != today.1 && !tables.iter().any(|(name, _)| name == "answer"));
+    drop(SqliteLedger::open(&path).unwrap());
+    assert_eq!(schema(&path), today);
+    assert_eq!(rows(&path), kept);
+
+    // For some days the tables of today had the number 3.
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    drop(SqliteLedger::open(&path).unwrap());
+    assert_eq!(schema(&path), today);
+    assert_eq!(rows(&path), kept);
+}
+
+#[test]
+fn a_host_on_a_ledger_of_version_3_answers_shows_and_proves_what_was_there() {
+    let host = Host::start();
+    let transfer = json!({"amount_minor": 1, "currency": "EUR", "from": "acct:a", "to": "acct:b"});
+    let calls = [("payments.transfer", &transfer, "paid", 200), ("add", &json!({"a": "x"}), "no", 422)];
+    let ask =
+        |host: &Host| calls.map(|(action, payload, nonce, status)| host.execute(action, payload, nonce).expect(status));
+    let answers = ask(&host);
+    let receipt = format!("/receipts/{}", answers[0].json()["id"].as_str().unwrap());
+    let shown = host.get(&receipt).expect(200);
+    let setup = host.setup.clone();
+    assert!(host.stop().success());
+    rewrite_as_version_3(&setup.ledger());
+    let host = setup.start();
+    assert_eq!(ask(&host).map(|answer| answer.body), answers.map(|answer| answer.body));
+    assert_eq!(host.get(&receipt).expect(200).body, shown.body);
+    host.execute("add", &json!({"a": 1, "b": 2}), "new").expect(200);
+    assert!(host.stop().success());
+    let audit = setup.run(&["ledger", "audit", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&audit.stdout).unwrap();
+    assert!(audit.status.success() && report["receipts"] == 3 && report["run_again"] == 3, "{report}");
 }
 
 #[test]
@@ -182,7 +295,7 @@ fn maintenance_on_a_ledger_of_version_1_says_what_to_do_and_changes_nothing() {
     write_version_1(&setup.ledger());
     let bytes = fs::read(setup.ledger()).unwrap();
     let refusal = SqliteLedger::open_for_maintenance(&setup.ledger()).map(|_| ()).unwrap_err().to_string();
-    for part in ["openexec.db", "schema version 1", "reads version 3", "start `openexec serve` on it once"] {
+    for part in ["openexec.db", "schema version 1", "reads version 4", "start `openexec serve` on it once"] {
         assert!(refusal.contains(part), "'{part}' is not in: {refusal}");
     }
     let refused = setup.run(&["ledger", "stats"]);
@@ -196,14 +309,14 @@ fn a_ledger_of_a_version_that_is_not_known_is_refused_and_left_as_it_is() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     write_version_1(&path);
-    for version in [0, 4, -1, i64::from(i32::MAX)] {
+    for version in [0, 5, -1, i64::from(i32::MAX)] {
         let ledger = Connection::open(&path).unwrap();
         ledger.pragma_update(None, "user_version", version).unwrap();
         ledger.close().unwrap();
         let before = schema(&path);
         for opened in [SqliteLedger::open(&path), SqliteLedger::open_for_maintenance(&path)] {
             let refusal = opened.map(|_| ()).unwrap_err().to_string();
-            assert!(refusal.contains(&format!("schema version {version}, this openexec reads version 3")), "{refusal}");
+            assert!(refusal.contains(&format!("schema version {version}, this openexec reads version 4")), "{refusal}");
         }
         assert_eq!(schema(&path), before);
     }

@@ -218,6 +218,39 @@ fn a_repetition_without_a_registry_comes_to_the_verdict_that_was_sealed() {
 }
 
 #[test]
+fn whoever_holds_the_component_of_a_described_handler_repeats_what_its_receipts_say() {
+    for (output_schema, status, id) in [(OK, 200, "id"), (NOT_OK, 500, "exec_id")] {
+        let setup = Setup::new();
+        let described = description(ANYTHING, output_schema);
+        let host = pinned(&setup, &component(&described, DESCRIBE), Some(&described)).start();
+        let answer = host.execute("work", &json!({"n": 1}), "n").expect(status).json();
+        let exec_id = answer[id].as_str().expect("an id");
+        assert!(host.stop().success());
+        let exported = setup.run(&["receipt", "export", exec_id]);
+        assert!(exported.status.success(), "{}", said(&exported));
+        fs::write(setup.folder().join("evidence.json"), &exported.stdout).expect("a file");
+        let log_key = said(&setup.run(&["log", "key"]));
+        let replay = |component: &str| {
+            let keys = ["--receipt-key", "openexec.db.receipt-key.pem.pub", "--log-key", log_key.trim()];
+            let verify = ["receipt", "verify", "evidence.json", "--json", "--replay", component];
+            let verified = setup.run(&[&verify[..], &keys].concat());
+            let report: Value =
+                serde_json::from_slice(&verified.stdout).unwrap_or_else(|_| panic!("{}", said(&verified)));
+            let aspects = report["aspects"].as_array().expect("a list").clone();
+            let aspect = aspects.into_iter().find(|aspect| aspect["aspect"] == "re-execution");
+            aspect.unwrap_or_else(|| panic!("{report}"))
+        };
+        let repeated = replay("work.wasm");
+        assert_eq!(repeated["verdict"], "pass", "{repeated}");
+        assert!(repeated["detail"].as_str().is_some_and(|detail| detail.starts_with("the same outcome")), "{repeated}");
+        // The same code with another description is another component, and repeats nothing.
+        let other = component(&description(AMOUNT, output_schema), DESCRIBE);
+        fs::write(setup.folder().join("other.wasm"), other).expect("a component");
+        assert_eq!(replay("other.wasm")["verdict"], "fail");
+    }
+}
+
+#[test]
 fn whoever_has_no_approval_learns_nothing_of_schemas_and_whoever_has_one_gets_a_signed_refusal() {
     let said = description(AMOUNT, OK);
     let setup = Setup::new();

@@ -1,18 +1,22 @@
 //! Where the registry and its code come from: the binary itself, or files; components, or artifacts that a lock names.
 //!
-//! In scope: reading bytes. Out of scope: trusting them (`openexec-sandbox` compares digests).
+//! In scope: reading bytes. Out of scope: trusting them (`openexec-sandbox` compares digests, `signature` verifies).
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use openexec_core::keys::KeyId;
 use openexec_core::lock::Artifact;
 use openexec_core::names::Action;
 use openexec_core::registry::{Pin, Registry, RegistryError};
+use openexec_core::registry_signature::{RegistryKeys, RegistrySignatureError, SignedFile};
 use openexec_sandbox::{
     ArtifactError, ArtifactFile, ComponentFile, CurrentLock, LockedCode, LockedFile, Sandbox, Settings, StartError,
 };
 
-use crate::args::RegistrySource;
+use crate::args::{CompilerOptions, RegistrySource};
+use crate::compile::{self, CompileError};
+use crate::signature;
 
 /// The default registry. `make handlers` writes these files.
 const BUILT_IN_REGISTRY: &str = include_str!("../../../handlers/registry.toml");
@@ -39,6 +43,19 @@ pub(crate) enum SourceError {
     Registry { path: PathBuf, cause: RegistryError },
     #[error("the registry built into this binary pins {0}, which is not built in: rebuild openexec")]
     NotBuiltIn(String),
+    #[error("--registry-key (OPENEXEC_REGISTRY_KEY): {0}")]
+    RegistryKey(String),
+    #[error(
+        "--registry-key is given, and the registry built into this binary is signed by nobody: give --registry FILE, and sign that with `openexec registry sign`"
+    )]
+    BuiltInIsUnsigned,
+    #[error(
+        "{0}: not signed, and --registry-key is given: `openexec registry sign` writes {name}.dsse.json beside it",
+        name = .0.display()
+    )]
+    Unsigned(PathBuf),
+    #[error("{path}: {cause}")]
+    Signature { path: PathBuf, cause: RegistrySignatureError },
     #[error(transparent)]
     Lock(#[from] ArtifactError),
     #[error(transparent)]
@@ -49,29 +66,36 @@ pub(crate) enum SourceError {
 pub(crate) struct Source {
     pub(crate) registry: Registry,
     pub(crate) code: Code,
+    /// The keys of which one has signed registry and lock, if any had to.
+    pub(crate) keys: Option<RegistryKeys>,
+    /// Which one signed the registry.
+    pub(crate) signed_by: Option<KeyId>,
 }
 
 /// What is to run, as it was read.
 pub(crate) enum Code {
-    /// To be compiled.
-    Components(Vec<ComponentFile>),
+    /// To be compiled here: parts of this binary, and as trusted as it is.
+    BuiltIn(Vec<ComponentFile>),
+    /// To be compiled, each in a process of its own.
+    Components(Vec<ComponentFile>, CompilerOptions),
     /// Compiled earlier.
     Locked(LockedCode),
 }
 
 impl Code {
     /// Starts everything that can run.
-    pub(crate) fn start(self, settings: Settings) -> Result<Sandbox, StartError> {
-        match self {
-            Self::Components(files) => Sandbox::start(files, settings),
-            Self::Locked(code) => Sandbox::start_locked(code, settings),
-        }
+    pub(crate) fn start(self, settings: Settings) -> Result<Sandbox, CompileError> {
+        Ok(match self {
+            Self::BuiltIn(files) => Sandbox::start(files, settings)?,
+            Self::Components(files, limits) => Sandbox::start_locked(compile::at_start(files, limits)?, settings)?,
+            Self::Locked(code) => Sandbox::start_locked(code, settings)?,
+        })
     }
 
     /// For how many actions an artifact is locked.
     pub(crate) fn n_locked(&self) -> usize {
         match self {
-            Self::Components(_) => 0,
+            Self::BuiltIn(_) | Self::Components(..) => 0,
             Self::Locked(code) => code.handlers.len(),
         }
     }
@@ -79,26 +103,26 @@ impl Code {
 
 /// Reads the registry that was asked for, and the artifacts of its lock, or else every component that it names.
 pub(crate) fn load(source: &RegistrySource) -> Result<Source, SourceError> {
-    match read_lock(source)? {
-        None => {
-            let (registry, files) = load_components(source)?;
-            Ok(Source { registry, code: Code::Components(files) })
-        }
+    let keys = signature::registry_keys(&source.registry_keys)?;
+    let place = Place::of(source, keys.as_ref())?;
+    let registry = place.registry()?;
+    let code = match read_lock(source, keys.as_ref())? {
+        None if place.is_built_in => Code::BuiltIn(place.components(&registry)?),
+        None => Code::Components(place.components(&registry)?, source.compiler),
         Some((path, text)) => {
-            let place = Place::of(source)?;
-            let registry = place.registry()?;
             let code = locked_code(&registry, &text, &path)?;
             place.require_no_other_component(&registry)?;
-            Ok(Source { registry, code: Code::Locked(code) })
+            Code::Locked(code)
         }
-    }
+    };
+    Ok(Source { registry, code, keys, signed_by: place.signed_by })
 }
 
 /// Reads the registry that was asked for, and every component it names.
 pub(crate) fn load_components(source: &RegistrySource) -> Result<(Registry, Vec<ComponentFile>), SourceError> {
-    let place = Place::of(source)?;
+    let place = Place::of(source, signature::registry_keys(&source.registry_keys)?.as_ref())?;
     let registry = place.registry()?;
-    let files = registry.pins().map(|(action, pin)| place.component(action, pin)).collect::<Result<_, _>>()?;
+    let files = place.components(&registry)?;
     Ok((registry, files))
 }
 
@@ -120,12 +144,16 @@ pub(crate) fn locked_code(registry: &Registry, lock: &str, path: &Path) -> Resul
 }
 
 /// The lock that was asked for, or the one beside the registry if there is one.
-fn read_lock(source: &RegistrySource) -> Result<Option<(PathBuf, String)>, SourceError> {
+fn read_lock(source: &RegistrySource, keys: Option<&RegistryKeys>) -> Result<Option<(PathBuf, String)>, SourceError> {
     let Some(path) = source.lock_path() else { return Ok(None) };
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some((path, text))),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound && source.registry_lock.is_none() => Ok(None),
-        Err(cause) => Err(SourceError::Unreadable { path, cause }),
+    match signature::read_signed(&path, SignedFile::Lock, keys) {
+        Ok((text, _)) => Ok(Some((path, text))),
+        Err(SourceError::Unreadable { path: missing, cause })
+            if missing == path && cause.kind() == io::ErrorKind::NotFound && source.registry_lock.is_none() =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -134,21 +162,30 @@ struct Place {
     path: PathBuf,
     text: String,
     is_built_in: bool,
+    signed_by: Option<KeyId>,
 }
 
 impl Place {
-    fn of(source: &RegistrySource) -> Result<Self, SourceError> {
-        match source.registry.clone() {
-            None => Ok(Self { path: "(built in)".into(), text: BUILT_IN_REGISTRY.to_owned(), is_built_in: true }),
-            Some(path) => match fs::read_to_string(&path) {
-                Ok(text) => Ok(Self { path, text, is_built_in: false }),
-                Err(cause) => Err(SourceError::Unreadable { path, cause }),
-            },
+    fn of(source: &RegistrySource, keys: Option<&RegistryKeys>) -> Result<Self, SourceError> {
+        match (source.registry.clone(), keys) {
+            (None, Some(_)) => Err(SourceError::BuiltInIsUnsigned),
+            (None, None) => {
+                let text = BUILT_IN_REGISTRY.to_owned();
+                Ok(Self { path: "(built in)".into(), text, is_built_in: true, signed_by: None })
+            }
+            (Some(path), keys) => {
+                let (text, signed_by) = signature::read_signed(&path, SignedFile::Registry, keys)?;
+                Ok(Self { path, text, is_built_in: false, signed_by })
+            }
         }
     }
 
     fn registry(&self) -> Result<Registry, SourceError> {
         Registry::parse(&self.text).map_err(|cause| SourceError::Registry { path: self.path.clone(), cause })
+    }
+
+    fn components(&self, registry: &Registry) -> Result<Vec<ComponentFile>, SourceError> {
+        registry.pins().map(|(action, pin)| self.component(action, pin)).collect()
     }
 
     fn component(&self, action: &Action, pin: &Pin) -> Result<ComponentFile, SourceError> {

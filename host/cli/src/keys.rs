@@ -20,6 +20,7 @@ use openexec_core::log::checkpoint::SignedCheckpoint;
 use openexec_core::log::note::KeyName;
 use openexec_core::log::sign::LogKey;
 use openexec_core::receipt::ReceiptKey;
+use openexec_core::registry_signature::RegistryKeys;
 use openexec_core::signing::SecretKey;
 use openexec_ledger::{Log, Receipts};
 
@@ -160,6 +161,26 @@ pub(crate) fn require_not_an_approver(key: &PublicKey, mode: &Mode, what: &str) 
         )
         .into()),
     }
+}
+
+/// Whoever says what may run must neither approve a run nor sign what came of it.
+pub(crate) fn require_registry_keys_apart(
+    keys: &RegistryKeys,
+    mode: &Mode,
+    host: [&PublicKey; 2],
+) -> Result<(), Box<dyn Error>> {
+    for key in keys.iter() {
+        require_not_an_approver(key, mode, "registry")?;
+        if host.contains(&key) {
+            return Err(format!(
+                "the registry key {} is also this host's own, for receipts or its log: a key has one purpose; sign \
+                 registries with a key of its own",
+                key.id()
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Reads a public key: PEM text, or the name of a file with it, or 32 bytes in base64.

@@ -26,6 +26,7 @@ mod receipt;
 mod registry;
 mod registry_file;
 mod serve;
+mod signature;
 mod witness;
 
 use std::error::Error;
@@ -63,6 +64,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Handler(HandlerCommand::Test(options)) => handler::test(&options),
         Command::Handler(HandlerCommand::Examine(options)) => handler::examine(&options),
         Command::Registry(RegistryCommand::Compile(options)) => compile::run(&options),
+        Command::Registry(RegistryCommand::Keygen(options)) => signature::keygen(&options),
+        Command::Registry(RegistryCommand::Sign(options)) => signature::sign(&options),
         Command::CompileOne(options) => compile::run_one(&options),
         Command::Ledger(LedgerCommand::Stats(options)) => ledger::stats(&options),
         Command::Ledger(LedgerCommand::Audit(options)) => ledger::audit(&options),

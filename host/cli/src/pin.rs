@@ -18,6 +18,7 @@ use crate::files;
 use crate::handler::{Said, Weight, examine_apart};
 use crate::logging::say;
 use crate::registry_file::{NewPin, RegistryFile};
+use crate::signature;
 
 pub(crate) fn pin(options: &PinOptions) -> Result<ExitCode, Box<dyn Error>> {
     let action = Action::parse(&options.action)?;
@@ -44,6 +45,7 @@ pub(crate) fn pin(options: &PinOptions) -> Result<ExitCode, Box<dyn Error>> {
     let Some(pinned) = after.pin(&action) else { return Err("the pin is not in what was written".into()) };
     say(&format!("{action}: {}", changes(old, pinned)));
     report.lines(Weight::Note).iter().for_each(|line| say(line));
+    signature::say_if_stale(&[path])?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,6 +58,7 @@ pub(crate) fn unpin(options: &UnpinOptions) -> Result<ExitCode, Box<dyn Error>> 
     write(path, &file, Some(&before))?;
     let digest = before.pin(&action).map(|pin| pin.digest.to_string()).unwrap_or_default();
     say(&format!("{action}: no longer pinned (sha256 {digest}); a host that is running keeps it until its next start"));
+    signature::say_if_stale(&[path])?;
     Ok(ExitCode::SUCCESS)
 }
 

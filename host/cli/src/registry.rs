@@ -13,10 +13,13 @@ use crate::logging::say;
 
 /// Checks every pin as a start of the host would.
 pub(crate) fn verify(source: &RegistrySource) -> Result<ExitCode, Box<dyn Error>> {
-    let Source { registry, code } = components::load(source)?;
+    let Source { registry, code, signed_by, .. } = components::load(source)?;
     let (n_actions, n_locked) = (registry.pins().count(), code.n_locked());
     code.start(Settings { n_slots: 1 })?;
     say(&format!("ok: {n_actions} actions, {n_locked} of them locked, registry digest {}", registry.digest()));
+    if let Some(key) = signed_by {
+        say(&format!("signed by the registry key {key}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -76,6 +76,13 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<(Executor, Ar
     let mode = &admission.mode;
     let receipt_key = keys::receipt_key(&options.keys, &options.ledger, &ledger, mode)?;
     let log_key = keys::log_key(&options.receipt_log.key, &options.ledger, &ledger, mode, receipt_key.public())?;
+    if let Some(registry_keys) = &source.keys {
+        let host = [receipt_key.public(), log_key.verifier_key().key()];
+        keys::require_registry_keys_apart(registry_keys, mode, host)?;
+    }
+    if let Some(key_id) = source.signed_by {
+        tracing::info!(%key_id, registry = %admission.registry.digest(), "the registry is signed");
+    }
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let log = HostLog::open(ledger.clone(), log_key, witnesses, witnessed.as_ref())?;
     let n_locked = source.code.n_locked();

@@ -40,8 +40,8 @@ pub enum EnvelopeError {
     #[error("the envelope's payload is {0}")]
     Payload(keys::Base64Spelling),
     /// The payload is too large.
-    #[error("the envelope's payload may have at most {ENVELOPE_PAYLOAD_BYTES_MAX} bytes")]
-    TooLarge,
+    #[error("the envelope's payload may have at most {0} bytes")]
+    TooLarge(usize),
     /// A signature is not 64 bytes of base64.
     #[error("a signature of the envelope is not 64 bytes in standard base64")]
     Signature,
@@ -67,18 +67,26 @@ impl Envelope {
         Self { payload_type: payload_type.to_owned(), payload, signatures: Vec::new() }
     }
 
-    /// Reads an envelope.
+    /// Reads an envelope of what strangers send: its payload is as small as an approval.
     ///
     /// # Errors
     /// `EnvelopeError` for anything that is not exactly an envelope.
     pub fn parse(value: Value) -> Result<Self, EnvelopeError> {
+        Self::parse_up_to(value, ENVELOPE_PAYLOAD_BYTES_MAX)
+    }
+
+    /// As `parse`, with a payload of at most so many bytes.
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub fn parse_up_to(value: Value, payload_bytes_max: usize) -> Result<Self, EnvelopeError> {
         let mut fields = Fields::of("the envelope", value)?;
         let payload_type = fields.text("payloadType")?;
         let payload = keys::decode_base64(&fields.text("payload")?).map_err(EnvelopeError::Payload)?;
         let signatures = fields.array("signatures")?;
         fields.end()?;
-        if payload.len() > ENVELOPE_PAYLOAD_BYTES_MAX {
-            return Err(EnvelopeError::TooLarge);
+        if payload.len() > payload_bytes_max {
+            return Err(EnvelopeError::TooLarge(payload_bytes_max));
         }
         if !(1..=ENVELOPE_SIGNATURES_MAX).contains(&signatures.len()) {
             return Err(EnvelopeError::Signatures);

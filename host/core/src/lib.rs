@@ -1,7 +1,7 @@
 //! The pure heart of OpenExec: what a request is, what may run, what came of it, and how all of that is spelled.
 //!
-//! In scope: strict JSON and its canonical forms, names, request identity, keys, approvals, trust, the registry manifest, its lock,
-//! admission, controls, outcomes, receipts, the log, evidence. Each file is one of its words.
+//! In scope: strict JSON and its canonical forms, names, request identity, keys, approvals, trust, the registry manifest, its lock
+//! and their signatures, admission, controls, outcomes, receipts, the log, evidence. Each file is one of its words.
 //! Out of scope: keeping (`openexec-ledger`), running (`openexec-sandbox`), serving (`openexec-server`).
 //!
 //! Invariants
@@ -24,6 +24,7 @@ pub mod outcome;
 pub mod receipt;
 pub mod refusal;
 pub mod registry;
+pub mod registry_signature;
 pub mod request;
 pub mod reservation;
 pub mod signing;

@@ -85,6 +85,9 @@ pub const ENVELOPE_PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 /// Most signatures of one envelope. Bounds what verifying one can cost (about 40 µs a signature).
 pub const ENVELOPE_SIGNATURES_MAX: usize = 16;
 
+/// Largest registry or lock that can be signed: 1,024 actions with descriptions as large as real ones are have 8 MiB.
+pub const SIGNED_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Longest free text in an approval: issuer, requester, ids of decisions.
 pub const APPROVAL_TEXT_BYTES_MAX: usize = 256;
 

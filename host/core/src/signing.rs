@@ -2,12 +2,12 @@
 //!
 //! In scope: PKCS#8 in PEM, as OpenSSL and Python write and read it; signing.
 //! Out of scope: files, randomness (`cli`), public keys (`keys`), what is signed: `receipt` for receipts, `log` for
-//! checkpoints, `openexec approval` for approvals.
+//! checkpoints, `registry_signature` for registries, `openexec approval` for approvals.
 //!
 //! Invariants
 //! - A private key is never printed, and its memory is wiped when it is dropped.
 //! - Host and witness hold keys only inside types that sign one kind of statement (`ReceiptKey`, `LogKey`, `WitnessKey`):
-//!   no code of theirs signs bytes that a caller chose.
+//!   no code of theirs signs bytes that a caller chose. `RegistryKey` is the operator's, and signs what is a registry or a lock.
 
 use std::fmt;
 

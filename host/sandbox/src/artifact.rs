@@ -9,6 +9,8 @@
 //!   is compared first, and wasmtime is never given a path.
 //! - A lock that does not fit is refused. Nothing is compiled in its place.
 
+use std::collections::BTreeMap;
+
 use openexec_core::digest::Digest;
 use openexec_core::lock::{Artifact, Lock, LockError};
 use openexec_core::names::Action;
@@ -93,7 +95,7 @@ pub enum ArtifactError {
     },
 }
 
-/// A lock whose artifacts were made for this host's engine and target. No other way to get one.
+/// A lock whose artifacts were made for this host's engine and target.
 #[derive(Debug)]
 pub struct CurrentLock {
     lock: Lock,
@@ -159,6 +161,16 @@ impl CurrentLock {
             return Err(ArtifactError::Target { path, locked: lock.target, own: target });
         }
         Ok(Self { lock, path })
+    }
+
+    /// The lock of code that was compiled a moment ago by this very binary, at a start without a lock: the SHA-256 of each
+    /// component's artifact.
+    #[must_use]
+    pub fn of_this_start(compiled: BTreeMap<Digest, Digest>) -> Self {
+        let artifact = |digest| Artifact { path: String::new(), digest }; // it is in no file
+        let artifacts = compiled.into_iter().map(|(component, digest)| (component, artifact(digest))).collect();
+        let lock = Lock { engine: Sandbox::engine_digest(), target: Sandbox::target(), artifacts };
+        Self { lock, path: "(compiled at this start)".to_owned() }
     }
 
     /// The artifact for the component of `action`.
@@ -231,8 +243,9 @@ impl AuthenticArtifact {
     )]
     pub(crate) fn load(&self, engine: &Engine) -> Result<Component, ArtifactError> {
         // SAFETY: `deserialize` must be given unmodified output of wasmtime's compiler. The SHA-256 of this very buffer is
-        // the one in the lock, where `openexec registry compile` put it when it had compiled; a lock, like the binary and
-        // the registry, is written by the operator alone (`SECURITY.md`). The buffer is private memory, never a mapped file.
+        // the one in the lock, where `openexec registry compile` put it when it had compiled, or this start, when a process
+        // of this very binary had; a lock, like the binary and the registry, is written by the operator alone
+        // (`SECURITY.md`). The buffer is private memory, never a mapped file.
         let loaded = unsafe { Component::deserialize(engine, &self.0.bytes) };
         loaded.map_err(|error| ArtifactError::NotLoaded { path: self.0.path.clone(), cause: format!("{error:#}") })
     }
@@ -241,8 +254,6 @@ impl AuthenticArtifact {
 #[cfg(test)]
 #[cfg(feature = "compiler")]
 mod tests {
-    use std::collections::BTreeMap;
-
     use wasmtime::ModuleVersionStrategy;
 
     use super::*;

@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Log(LogCommand),
     /// Watch the log of another host: cosign what only grows, and keep the evidence of what does not. On another machine.
     Witness(Box<WitnessOptions>),
-    /// One component from stdin to an artifact on stdout. For `registry compile` alone.
+    /// One component from stdin to an artifact on stdout. For `registry compile` and for starts alone.
     #[command(hide = true)]
     CompileOne(CompileOneOptions),
 }
@@ -88,6 +88,11 @@ pub(crate) enum RegistryCommand {
     Unpin(UnpinOptions),
     /// Compile every pinned component ahead of time, each in a process of its own, and write registry.lock.
     Compile(CompileOptions),
+    /// Make a key for signing registries: the private key into FILE, the public key into FILE.pub.
+    Keygen(RegistryKeygenOptions),
+    /// Sign the registry, and its lock if there is one: a DSSE envelope of each, FILE.dsse.json, beside it. A host that has
+    /// the public key (--registry-key) starts with nothing else.
+    Sign(RegistrySignOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +114,34 @@ pub(crate) struct RegistrySource {
     /// beside the registry, if it is there; without one the host compiles].
     #[arg(long, env = "OPENEXEC_REGISTRY_LOCK", value_name = "FILE")]
     pub(crate) registry_lock: Option<PathBuf>,
+    /// The public key that must have signed the registry, and the lock if there is one: its PEM, base64, or file. Several,
+    /// separated by commas or repeated, of which one suffices [default: whoever may write the files is believed].
+    #[arg(
+        long = "registry-key",
+        env = "OPENEXEC_REGISTRY_KEY",
+        value_name = "KEY",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub(crate) registry_keys: Vec<String>,
+    #[command(flatten)]
+    pub(crate) compiler: CompilerOptions,
+}
+
+/// What compiling one component may take. Each is compiled in a process of its own.
+#[derive(Clone, Copy, Debug, Group)]
+pub(crate) struct CompilerOptions {
+    /// Address space that compiling one component may take, in MiB.
+    #[arg(long = "compile-memory-mib", env = "OPENEXEC_COMPILE_MEMORY_MIB", value_name = "MIB", default_value_t = Self::DEFAULT.memory_mib, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub(crate) memory_mib: u64,
+    /// How long compiling one component may take, in seconds.
+    #[arg(long = "compile-seconds", env = "OPENEXEC_COMPILE_SECONDS", value_name = "S", default_value_t = Self::DEFAULT.seconds, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+}
+
+impl CompilerOptions {
+    /// The largest component that was measured (Python, 21 MB) takes a fifth of both.
+    pub(crate) const DEFAULT: Self = Self { memory_mib: 4096, seconds: 120 };
 }
 
 impl RegistrySource {
@@ -149,6 +182,24 @@ pub(crate) struct UnpinOptions {
     pub(crate) action: String,
     #[command(flatten)]
     pub(crate) file: RegistryFile,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct RegistryKeygenOptions {
+    /// Where the private key goes (PKCS#8, PEM). Refused if it exists.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct RegistrySignOptions {
+    /// The private key (PKCS#8, PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) file: RegistryFile,
+    /// The lock [default: registry.lock beside the registry, if it is there].
+    #[arg(long, env = "OPENEXEC_REGISTRY_LOCK", value_name = "FILE")]
+    pub(crate) registry_lock: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Group)]
@@ -364,12 +415,6 @@ pub(crate) struct CompileOptions {
     /// Where the artifacts go [default: artifacts/ beside the lock].
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
-    /// Address space that compiling one component may take, in MiB.
-    #[arg(long, value_name = "MIB", default_value = "4096", value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
-    pub(crate) memory_mib: u64,
-    /// How long compiling one component may take, in seconds.
-    #[arg(long, value_name = "S", default_value = "120", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) seconds: u64,
 }
 
 #[derive(Clone, Debug, Group)]
@@ -378,8 +423,8 @@ pub(crate) struct CompileOneOptions {
     pub(crate) path: String,
     #[arg(long)]
     pub(crate) target: Option<String>,
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
-    pub(crate) memory_mib: u64,
+    #[command(flatten)]
+    pub(crate) limits: CompilerOptions,
 }
 
 #[derive(Clone, Debug, Group)]

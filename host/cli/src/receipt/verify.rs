@@ -16,7 +16,9 @@ use openexec_core::registry::{Limits, Pin, Profile};
 use openexec_sandbox::{ComponentFile, Sandbox, Settings};
 
 use super::read;
+use crate::args::CompilerOptions;
 use crate::args::receipt::VerifyOptions;
+use crate::components::Code;
 use crate::logging::{say, say_error};
 use crate::{approval, components, keys, log};
 
@@ -92,7 +94,8 @@ fn repeat(evidence: &Evidence, path: &Path) -> Result<Repetition, Box<dyn Error>
         description: None,
     };
     let file = ComponentFile { action: receipt.action.clone(), pin, path, bytes };
-    let sandbox = Sandbox::start(vec![file], Settings { n_slots: 1 })?;
+    // Whoever asks may not know where the component comes from.
+    let sandbox = Code::Components(vec![file], CompilerOptions::DEFAULT).start(Settings { n_slots: 1 })?;
     Ok(compare(receipt, evidence.openings(), &sandbox.rerun_like(&rerun, receipt.fault)?, Sandbox::engine_digest()))
 }
 

@@ -74,7 +74,7 @@ CREATE TABLE outbox (
 ";
 
 /// `MIGRATIONS[i]` makes a ledger of version i + 1 one of version i + 2.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
 ALTER TABLE execution ADD COLUMN approval_format TEXT CHECK (approval_format IN ('v1', 'v2')); -- null: demo mode
 ALTER TABLE execution ADD COLUMN approval_ref BLOB CHECK (length(approval_ref) = 32)
@@ -93,25 +93,7 @@ CREATE TABLE control (
     "
 ALTER TABLE execution ADD COLUMN leaf INTEGER; -- null: not sealed, or sealed before there were signed receipts
 ALTER TABLE body ADD COLUMN approval_facts TEXT; -- JSON, as in the receipt
-CREATE TABLE answer ( -- rows of their own, appended: a seal does not write again the page of its reservation
-    execution    INTEGER PRIMARY KEY REFERENCES execution (id),
-    result       TEXT,
-    failure_kind TEXT,
-    failure_text TEXT,
-    blinding     BLOB CHECK (length(blinding) = 32)
-) STRICT;
-INSERT INTO answer (execution, result, failure_kind, failure_text)
-    SELECT execution, result, failure_kind, failure_text FROM body WHERE coalesce(result, failure_kind) IS NOT NULL;
-ALTER TABLE body DROP COLUMN result;
-ALTER TABLE body DROP COLUMN failure_kind;
-ALTER TABLE body DROP COLUMN failure_text;
--- The same condition, in words for which SQLite need not build a temporary table at every write.
-PRAGMA writable_schema = on;
-UPDATE sqlite_schema SET sql = replace(sql,
-    'state IN (''reserved'', ''succeeded'', ''failed'', ''faulted'', ''interrupted'')',
-    'state = ''reserved'' OR state = ''succeeded'' OR state = ''failed'' OR state = ''faulted'' OR state = ''interrupted''')
-    WHERE name = 'execution';
-PRAGMA writable_schema = reset;
+ALTER TABLE body ADD COLUMN blinding BLOB CHECK (length(blinding) = 32);
 CREATE TABLE receipt_key (
     id     INTEGER PRIMARY KEY,
     key_id BLOB NOT NULL UNIQUE CHECK (length(key_id) = 32),
@@ -140,6 +122,29 @@ CREATE TABLE cosignature ( -- the latest of each witness
     line    TEXT NOT NULL,
     PRIMARY KEY (size, witness)
 ) STRICT, WITHOUT ROWID;
+",
+    "
+CREATE TABLE answer ( -- rows of their own, appended: a seal does not write again the page of its reservation
+    execution    INTEGER PRIMARY KEY REFERENCES execution (id),
+    result       TEXT,
+    failure_kind TEXT,
+    failure_text TEXT,
+    blinding     BLOB CHECK (length(blinding) = 32)
+) STRICT;
+INSERT INTO answer (execution, result, failure_kind, failure_text, blinding)
+    SELECT execution, result, failure_kind, failure_text, blinding FROM body
+    WHERE coalesce(result, failure_kind, blinding) IS NOT NULL;
+ALTER TABLE body DROP COLUMN result;
+ALTER TABLE body DROP COLUMN failure_kind;
+ALTER TABLE body DROP COLUMN failure_text;
+ALTER TABLE body DROP COLUMN blinding;
+-- The same condition, in words for which SQLite need not build a temporary table at every write.
+PRAGMA writable_schema = on;
+UPDATE sqlite_schema SET sql = replace(sql,
+    'state IN (''reserved'', ''succeeded'', ''failed'', ''faulted'', ''interrupted'')',
+    'state = ''reserved'' OR state = ''succeeded'' OR state = ''failed'' OR state = ''faulted'' OR state = ''interrupted''')
+    WHERE name = 'execution';
+PRAGMA writable_schema = reset;
 ",
 ];
 
@@ -193,16 +198,23 @@ pub(super) fn require_current(connection: &Connection, path: &Path) -> Result<()
 
 /// Brings a ledger of an earlier version up to date, all or nothing. One of a later version is left as it is.
 fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
-    let missing = usize::try_from(version - 1).ok().and_then(|n_done| MIGRATIONS.get(n_done..)).unwrap_or_default();
-    if missing.is_empty() {
+    if !(1..SCHEMA_VERSION).contains(&version) {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let tables = if is_ahead_of_its_number(&transaction, version)? { version + 1 } else { version };
+    let missing = usize::try_from(tables - 1).ok().and_then(|n_done| MIGRATIONS.get(n_done..)).unwrap_or_default();
     for migration in missing {
         transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
+}
+
+/// Before the first release two shapes had the number 3: that of version 3 and, for some days, that of version 4.
+fn is_ahead_of_its_number(connection: &Connection, version: i64) -> rusqlite::Result<bool> {
+    let columns = "SELECT count(*) FROM pragma_table_info('body') WHERE name = 'blinding'";
+    Ok(version == 3 && connection.query_row(columns, [], |row| row.get::<_, i64>(0))? == 0)
 }
 
 /// Imports what the predecessor added since, if its table is still there.
