@@ -3,6 +3,7 @@
 CARGO ?= cargo
 FUZZ_TARGETS := request envelope artifact trust registry admit evidence statement note
 FUZZ_SECONDS ?= 30
+TOOLS := $(CURDIR)/handlers/samples/.tools
 
 .DEFAULT_GOAL := help
 .PHONY: help run build runtime-only test handlers page samples samples-test lint fuzz fuzz-seeds audit bench ci
@@ -31,11 +32,15 @@ handlers: ## Build the handlers into components and pin their digests in handler
 page: ## Build the verifier of the page at /verify: host/page/verify.wasm, from core
 	$(CARGO) run --locked --manifest-path handlers/Cargo.toml --package pack -- page
 
-samples: ## Install the toolchains of the samples in other languages (handlers/samples/.tools), and build the samples
+samples: ## Install the toolchains of every language (handlers/samples/.tools), and build the samples
+	$(CARGO) build --locked --workspace --bins
 	handlers/samples/tools.sh
 	handlers/samples/build.sh
 
-samples-test: ## Test the built samples on a host, and measure what each language costs
+samples-test: ## Take a new project of every language all the way, test the built samples, measure what each language costs
+	$(CARGO) build --locked --workspace --bins
+	PATH="$(TOOLS)/npm/node_modules/.bin:$(TOOLS)/python/bin:$$PATH" OPENEXEC_EVERY_LANGUAGE=1 \
+		$(CARGO) test --locked --package openexec-tests --test suite languages::
 	python3 handlers/samples/test.py
 
 lint: ## Check formatting, lints, licences and sources of dependencies (cargo-deny is installed if missing)

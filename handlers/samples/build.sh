@@ -1,15 +1,16 @@
 #!/bin/sh
-# Builds the sample handlers into build/ (or $OUT) with what tools.sh installed.
-# A sample whose toolchain is missing is skipped: build.sh of its folder ends with 3 and says what is missing.
-# Usage: build.sh [javascript|python|c|rust]...
+# Builds the sample handlers into build/ (or $OUT), each with `openexec handler build`, which says what to install if a tool is
+# missing. tools.sh installs all of them; samples that cannot be built are named, and the others are built.
+# OPENEXEC names the binary (default: the release build, else the debug build).
+# Usage: build.sh [javascript|javascript/probe|python|python/probe|c|rust|go]...
 cd "$(dirname "$0")" || exit 1
-export TOOLS="${TOOLS:-$PWD/.tools}" OUT="${OUT:-$PWD/build}"
+TOOLS=${TOOLS:-$PWD/.tools} OUT=${OUT:-$PWD/build} RELEASE=$PWD/../../target/release/openexec
+OPENEXEC=${OPENEXEC:-$([ -x "$RELEASE" ] && echo "$RELEASE" || echo "$PWD/../../target/debug/openexec")}
+export PATH="$TOOLS/npm/node_modules/.bin:$TOOLS/python/bin:$PATH"
 mkdir -p "$OUT"
 failed=0
-[ $# -gt 0 ] || set -- javascript python c rust
-for language; do
-    sh "$language/build.sh" && continue
-    code=$?
-    [ $code -eq 3 ] || { echo "build.sh: $language failed" >&2; failed=1; }
+[ $# -gt 0 ] || set -- javascript javascript/probe python python/probe c rust go
+for sample; do
+    "$OPENEXEC" handler build "$sample" && mv "$sample"/*.wasm "$OUT/$(echo "$sample" | tr / -).wasm" || failed=1
 done
 exit $failed

@@ -5,24 +5,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which of our crates a crate may name.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("core", &[]),
+    ("kit", &[]),
     ("page", &["openexec-core"]),
     ("ledger", &["openexec-core"]),
     ("sandbox", &["openexec-core"]),
     ("server", &["openexec-core", "openexec-ledger", "openexec-sandbox"]),
     ("witness", &["openexec-core"]),
-    ("cli", &["openexec-core", "openexec-ledger", "openexec-sandbox", "openexec-server", "openexec-witness"]),
+    ("cli", &["openexec-core", "openexec-kit", "openexec-ledger", "openexec-sandbox", "openexec-server", "openexec-witness"]),
 ];
 
 /// The crates that name a dependency, and must: no other one may.
-const HOMES: [(&str, &[&str]); 6] = [
+const HOMES: [(&str, &[&str]); 7] = [
     ("rusqlite", &["ledger", "witness"]),
     ("wasmtime", &["sandbox"]),
     ("jsonschema", &["sandbox"]),
     ("axum", &["server", "witness"]),
     ("clap", &["cli"]),
     ("ureq", &["witness"]),
+    ("wit-component", &["kit"]),
 ];
 
 fn root() -> PathBuf {

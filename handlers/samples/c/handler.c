@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "handler.h" // made by wit-bindgen
+#include "handler.h" // the contract; made by the build
 #include "order.h"
 
 typedef exports_openexec_handler_guest_request_t request_t;
@@ -22,10 +22,10 @@ typedef exports_openexec_handler_guest_effect_t effect_t;
 typedef exports_openexec_handler_guest_description_t description_t;
 
 static const char PAYLOAD_SCHEMA[] = {
-#embed "../order/payload.schema.json"
+#embed "payload.schema.json"
     , 0};
 static const char OUTPUT_SCHEMA[] = {
-#embed "../order/output.schema.json"
+#embed "output.schema.json"
     , 0};
 
 enum { QUANTITY_MAX = 10000, UNIT_MINOR_MAX = 100000000 };

@@ -5,8 +5,8 @@
 //
 // To say no, throw `{ tag, val }`. Anything else that is thrown is a trap, and recorded as a fault.
 
-import outputSchema from "../order/output.schema.json";
-import payloadSchema from "../order/payload.schema.json";
+import outputSchema from "./output.schema.json";
+import payloadSchema from "./payload.schema.json";
 
 const CURRENCIES = ["EUR", "GBP", "USD"];
 const LINES_MAX = 100;

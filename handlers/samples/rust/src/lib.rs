@@ -40,8 +40,8 @@ impl Guest for OrderConfirm {
             title: "Order confirmation".into(),
             summary: "Adds an order up and confirms it, if it keeps the limits. Its one effect is an order.confirm."
                 .into(),
-            payload_schema: include_str!("../../order/payload.schema.json").into(),
-            output_schema: include_str!("../../order/output.schema.json").into(),
+            payload_schema: include_str!("../payload.schema.json").into(),
+            output_schema: include_str!("../output.schema.json").into(),
         }
     }
 }

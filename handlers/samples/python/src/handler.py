@@ -11,7 +11,7 @@ import json
 import re
 
 from componentize_py_types import Err
-from schemas import OUTPUT_SCHEMA, PAYLOAD_SCHEMA  # made by build.sh
+from schemas import OUTPUT_SCHEMA, PAYLOAD_SCHEMA  # made by the build
 from wit_world import exports
 from wit_world.exports.guest import Description, Effect, Failure_InvalidPayload, Failure_Rejected, Outcome, Request
 

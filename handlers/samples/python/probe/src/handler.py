@@ -20,6 +20,7 @@ import urllib.request
 import uuid
 
 from componentize_py_types import Err
+from schemas import OUTPUT_SCHEMA, PAYLOAD_SCHEMA  # made by the build
 from wit_world import exports
 from wit_world.exports.guest import Description, Failure_InvalidPayload, Outcome, Request
 
@@ -77,6 +78,6 @@ class Guest(exports.Guest):
         return Description(
             title="Probe",
             summary="Tries to reach what a handler must not reach. For tests.",
-            payload_schema='{"type":"object"}',
-            output_schema='{"type":"object"}',
+            payload_schema=PAYLOAD_SCHEMA,
+            output_schema=OUTPUT_SCHEMA,
         )
