@@ -33,5 +33,6 @@ mod retention;
 mod schemas;
 mod trust;
 mod vectors;
+mod wasi;
 mod witness;
 mod witnessed;

@@ -12,8 +12,8 @@ use openexec_core::evidence::{Evidence, Keys, Overall, Repetition, Report, compa
 use openexec_core::limits::{DEADLINE_MS_MAX, FUEL_MAX, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX};
 use openexec_core::log::note::VerifierKey;
 use openexec_core::names::Tenant;
-use openexec_core::registry::{Limits, Pin, Profile};
-use openexec_sandbox::{ComponentFile, Sandbox, Settings};
+use openexec_core::registry::{Limits, Pin};
+use openexec_sandbox::{ComponentFile, Sandbox, Settings, StartError};
 
 use super::read;
 use crate::args::receipt::VerifyOptions;
@@ -87,12 +87,20 @@ fn repeat(evidence: &Evidence, path: &Path) -> Result<Repetition, Box<dyn Error>
         component: path.clone(),
         digest,
         version: String::new(),
-        profile: Profile::Pure,
+        profile: receipt.profile,
         limits: receipt.limits,
         description: None,
     };
     let file = ComponentFile { action: receipt.action.clone(), pin, path, bytes };
-    let sandbox = Sandbox::start(vec![file], Settings { n_slots: 1 })?;
+    let sandbox = match Sandbox::start(vec![file], Settings { n_slots: 1 }) {
+        Err(StartError::Imports { imports, .. }) => {
+            return Ok(Repetition::Differs(format!(
+                "the receipt names the profile '{}', in which this component could not run: it imports {imports}",
+                receipt.profile.as_str()
+            )));
+        }
+        started => started?,
+    };
     Ok(compare(receipt, evidence.openings(), &sandbox.rerun_like(&rerun, receipt.fault)?, Sandbox::engine_digest()))
 }
 
