@@ -15,7 +15,7 @@ use openexec_ledger::sqlite::SqliteLedger;
 use openexec_ledger::{Claim, Ledger};
 use openexec_sandbox::{ComponentFile, Sandbox, Settings, StartError};
 use openexec_tests::facts;
-use openexec_tests::fixtures::component;
+use openexec_tests::fixtures::{self, component};
 use openexec_tests::host::{Host, Setup};
 use openexec_tests::wasi::{probe, probe_that_begins_with};
 use serde_json::{Value, json};
@@ -140,7 +140,8 @@ fn sockets_and_names_are_denied() {
 
 #[test]
 fn what_ends_a_handler_in_its_world_is_a_fault_of_its_own() {
-    let (bytes, limits) = (probe(), Limits::default());
+    // Far off, so that fuel is what ends a loop also where the machine is busy.
+    let (bytes, limits) = (probe(), Limits { deadline_ms: 60_000, ..Limits::default() });
     let sandbox_of_probe = sandbox(&bytes, limits);
     let faults = [
         ("E", Fault::Trap),      // proc_exit
@@ -215,7 +216,10 @@ fn what_a_profile_does_not_link_is_refused_by_name_at_the_start() {
     for words in ["wasi:clocks/wall-clock@0.2", "wasi:sockets/tcp-create-socket@0.2.0", "stub", "--profile wasi"] {
         assert!(refused.to_string().contains(words), "{words}: {refused}");
     }
-    let importing = |name: &str| wat::parse_str(format!("(component (import \"{name}\" (instance)))")).unwrap();
+    let handler = fixtures::text("well-behaved");
+    let importing = |instance: &str| {
+        wat::parse_str(handler.replacen("(component", &format!("(component (import {instance})"), 1)).unwrap()
+    };
     for name in [
         "wasi:http/types@0.2.3",
         "wasi:http/outgoing-handler@0.2.0",
@@ -226,14 +230,15 @@ fn what_a_profile_does_not_link_is_refused_by_name_at_the_start() {
         "wasi:keyvalue/store@0.2.0",
         "example:evil/door@1.0.0",
     ] {
-        let refused = start(&importing(name), Profile::Wasi).expect_err(name);
+        let component = importing(&format!("\"{name}\" (instance)"));
+        let refused = start(&component, Profile::Wasi).expect_err(name);
         assert!(matches!(refused, StartError::Imports { .. }) && refused.to_string().contains(name), "{refused}");
-        let refused = start(&importing(name), Profile::Pure).expect_err(name);
+        let refused = start(&component, Profile::Pure).expect_err(name);
         assert!(!refused.to_string().contains("--profile wasi"), "it would be of no use: {refused}");
     }
     // Under the name of WASI, something else.
-    let other = "(component (import \"wasi:random/random@0.2.0\" (instance (export \"get-entropy\" (func)))))";
-    let refused = start(&wat::parse_str(other).unwrap(), Profile::Wasi).expect_err("an unknown function");
+    let other = importing("\"wasi:random/random@0.2.0\" (instance (export \"get-entropy\" (func)))");
+    let refused = start(&other, Profile::Wasi).expect_err("an unknown function");
     assert!(matches!(refused, StartError::NotLinked { .. }), "{refused}");
     assert!(refused.to_string().contains("wasi:random/random@0.2.0"), "{refused}");
 }
@@ -386,7 +391,7 @@ fn a_reservation_of_a_dead_host_runs_again_in_the_same_world() {
     };
     reserve("c", "time");
     reserve("r", "random");
-    let host = setup.start();
+    let host = setup.with(&["--retention-days", "forever"]).start();
     assert_eq!(executed(&host, "c", "time"), tried("c"), "time starts at the first reservation");
     let limits = Limits::default();
     let expected = answer(&try_out(&sandbox(&bytes, limits), &bytes, "r", "random", limits));
@@ -396,7 +401,7 @@ fn a_reservation_of_a_dead_host_runs_again_in_the_same_world() {
 #[test]
 fn what_is_printed_is_for_the_log_of_who_wants_it_and_in_no_answer() {
     let setup = pinned();
-    let host = setup.start();
+    let host = setup.clone().variable("OPENEXEC_LOG", "info").start();
     let answer = host.execute("probe", &json!({"do": "p"}), "printed").expect(200);
     assert_eq!(bytes_of(&answer.json()["result"]), [0, 0], "standard output and standard error were written");
     assert!(!answer.text().contains("printed by a handler"));

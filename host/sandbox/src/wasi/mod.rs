@@ -26,7 +26,7 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random as randomness,
 use wasmtime_wasi::p2::pipe::{ClosedInputStream, SinkOutputStream};
 use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, DynPollable, SocketError, SocketResult, StreamError, StreamResult, TcpSocket,
-    UdpSocket, subscribe,
+    subscribe,
 };
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtx, WasiSocketsCtxView};
 use wasmtime_wasi_io::bindings::wasi::io::{error, poll as io_poll, streams as io_streams};
@@ -541,7 +541,10 @@ impl sockets::tcp_create_socket::Host for VirtualWorld {
 }
 
 impl udp_create_socket::Host for VirtualWorld {
-    fn create_udp_socket(&mut self, _family: sockets::network::IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
+    fn create_udp_socket(
+        &mut self,
+        _family: sockets::network::IpAddressFamily,
+    ) -> SocketResult<Resource<wasmtime_wasi::p2::UdpSocket>> {
         Err(denied())
     }
 }
