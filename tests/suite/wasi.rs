@@ -399,6 +399,16 @@ fn a_reservation_of_a_dead_host_runs_again_in_the_same_world() {
 }
 
 #[test]
+fn a_component_of_the_profile_runs_from_a_lock() {
+    let setup = pinned();
+    said(&setup, &["registry", "compile", "--registry", "registry.toml"], 0);
+    assert!(setup.folder().join("registry.lock").exists());
+    fs::remove_file(setup.folder().join("probe.wasm")).expect("the component");
+    let host = setup.start();
+    assert_eq!(executed(&host, "n", "locked"), tried("n"));
+}
+
+#[test]
 fn what_is_printed_is_for_the_log_of_who_wants_it_and_in_no_answer() {
     let setup = pinned();
     let host = setup.clone().variable("OPENEXEC_LOG", "info").start();

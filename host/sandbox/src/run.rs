@@ -274,11 +274,8 @@ impl LinkedHandler {
 fn with_world(run: Run, world: &VirtualWorld, limits: &Limits) -> Run {
     let Run { outcome, resources: Resources { fuel, memory_bytes } } = run;
     let fuel = fuel.saturating_add(world.fuel());
-    let outcome = match outcome {
-        Outcome::Interrupted => Outcome::Interrupted,
-        _ if fuel > limits.fuel => Outcome::Faulted(Fault::OutOfFuel),
-        outcome => outcome,
-    };
+    let is_spent = fuel > limits.fuel && outcome != Outcome::Interrupted;
+    let outcome = if is_spent { Outcome::Faulted(Fault::OutOfFuel) } else { outcome };
     Run { outcome, resources: Resources { fuel: fuel.min(limits.fuel), memory_bytes } }
 }
 

@@ -164,10 +164,10 @@ fn add_problems(report: &mut Report, file: &ComponentFile, first: StartError) ->
 
 /// What it imports, which its profile links.
 fn add_imports(report: &mut Report, imports: &[String], profile: Profile) {
-    match profile {
-        _ if imports.is_empty() && profile == Profile::Pure => report.ok("imports", "nothing"),
-        _ if imports.is_empty() => report.note("imports", "nothing", "--profile pure, which promises more"),
-        _ => report.note(
+    match (imports.is_empty(), profile) {
+        (true, Profile::Pure) => report.ok("imports", "nothing"),
+        (true, Profile::Wasi) => report.note("imports", "nothing", "--profile pure, which promises more"),
+        (false, _) => report.note(
             "imports",
             format!("WASI 0.2, in a world of its own: {}", imports.join(", ")),
             "know what that means (handlers/README.md): time starts at the reservation and jumps, and whoever knows the \

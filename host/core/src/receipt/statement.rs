@@ -150,7 +150,7 @@ impl Receipt {
         let Resources { fuel, memory_bytes } = self.resources;
         let profile = match self.profile {
             Profile::Pure => String::new(),
-            other => format!(r#""profile":"{}","#, other.as_str()),
+            profile @ Profile::Wasi => format!(r#""profile":"{}","#, profile.as_str()),
         };
         format!(
             r#"{{"_type":"{STATEMENT_TYPE}","predicate":{{"action":{action},"approval":{approval},"component":{{"sha256":"{component}"}},"effects":{effects},"engine":{{"sha256":"{engine_digest}","version":{engine_version}}},"exec_id":"{exec_id}","fault":{fault},"limits":{limits},"mode":"{mode}","nonce":{{"sha256":"{nonce}"}},"outcome":"{outcome}","payload":{payload},{profile}"registry":{{"sha256":"{registry}"}},"repeated":{repeated},"reserved_at_ms":{reserved_at},"resources":{{"fuel":{fuel},"memory_bytes":{memory_bytes}}},"result":{result},"sealed_at_ms":{sealed_at},"tenant":{tenant}}},"predicateType":"{PREDICATE_TYPE}","subject":[{{"digest":{{"sha256":"{fingerprint}"}},"name":"{SUBJECT}"}}]}}"#,

@@ -167,6 +167,11 @@ impl VirtualWorld {
         self
     }
 
+    /// For what a handler may call in a loop: ends it as soon as its fuel is gone, and not only when the run is added up.
+    fn require_fuel(&mut self) -> wasmtime::Result<()> {
+        self.work.charge(0)
+    }
+
     fn random_bytes(&mut self, n: u64, source: fn(&mut Random) -> &mut random::Source) -> wasmtime::Result<Vec<u8>> {
         if n > RANDOM_BYTES_MAX {
             return Err(NotGiven("more than 64 KiB of random bytes at once").into());
@@ -250,6 +255,7 @@ impl HasData for OurTable {
 
 impl clocks::wall_clock::Host for VirtualWorld {
     fn now(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
+        self.require_fuel()?;
         let now = self.clock.wall();
         Ok(clocks::wall_clock::Datetime { seconds: now.as_secs(), nanoseconds: now.subsec_nanos() })
     }
@@ -261,6 +267,7 @@ impl clocks::wall_clock::Host for VirtualWorld {
 
 impl clocks::monotonic_clock::Host for VirtualWorld {
     fn now(&mut self) -> wasmtime::Result<u64> {
+        self.require_fuel()?;
         Ok(self.clock.monotonic_ns())
     }
 
@@ -285,6 +292,7 @@ impl randomness::random::Host for VirtualWorld {
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.require_fuel()?;
         Ok(self.random.secure.number())
     }
 }
@@ -295,6 +303,7 @@ impl randomness::insecure::Host for VirtualWorld {
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.require_fuel()?;
         Ok(self.random.insecure.number())
     }
 }

@@ -51,7 +51,7 @@ mod tests {
         said.keep(b"one\nERROR \x1b[31mtwo");
         assert_eq!(said.text().unwrap(), "one\\nERROR \\u{1b}[31mtwo");
         for _ in 0..1_000 {
-            said.keep(&[b'x'; 64 * 1024]);
+            said.keep(&vec![b'x'; 64 * 1024]);
         }
         assert_eq!(said.kept.len(), KEPT_BYTES_MAX);
         let text = said.text().unwrap();
