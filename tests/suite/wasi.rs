@@ -14,6 +14,7 @@ use openexec_core::time::Timestamp;
 use openexec_ledger::sqlite::SqliteLedger;
 use openexec_ledger::{Claim, Ledger};
 use openexec_sandbox::{ComponentFile, Sandbox, Settings, StartError};
+use openexec_tests::evidence::{self, TestLog};
 use openexec_tests::facts;
 use openexec_tests::fixtures::{self, component};
 use openexec_tests::host::{Host, Setup};
@@ -353,6 +354,21 @@ fn receipts_name_the_profile_and_their_runs_repeat() {
     drop(host);
     let audited = said(&setup, &["ledger", "audit", "--registry", "registry.toml"], 0);
     assert!(audited.contains("12"), "{audited}");
+}
+
+#[test]
+fn a_receipt_of_another_profile_is_not_believed() {
+    let (bytes, limits) = (probe(), Limits::default());
+    let facts = facts::reserved("demo", body("c", "nonce").as_bytes(), Digest::of(&bytes), limits, RESERVED_AT_MS);
+    let run = sandbox(&bytes, limits).rerun(&Rerun::of(facts.clone())).expect("a run");
+    let setup = Setup::new();
+    fs::write(setup.folder().join("probe.wasm"), &bytes).expect("a component");
+    // Sealed as `pure`, with the host's own key.
+    let mut log = TestLog::default();
+    let exported = evidence::exported("openexec", &facts, &evidence::seal(&facts, run), &mut log);
+    fs::write(setup.folder().join("evidence.json"), exported.spell()).expect("a file");
+    let refused = said(&setup, &["receipt", "verify", "evidence.json", "--replay", "probe.wasm"], 1);
+    assert!(refused.contains("names the profile 'pure'") && refused.contains("wasi:clocks/wall-clock"), "{refused}");
 }
 
 #[test]

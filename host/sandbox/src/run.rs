@@ -30,7 +30,7 @@ const HANDED_OVER_TOO_MUCH: &str = "fuel allocated for hostcalls has been exhaus
 
 /// All that a store holds: the memory account of one run, and no capability; in the profile `wasi` also a virtual world.
 pub(crate) struct RunState {
-    /// Apart, so that a run without it is not a byte larger than it must be.
+    /// Apart, so that a run without one carries a pointer and no more.
     world: Option<Box<VirtualWorld>>,
     memory_bytes: u64,
     memory_bytes_peak: u64,
