@@ -16,6 +16,7 @@ use openexec_core::names::Audience;
 use openexec_core::outcome::Run;
 use openexec_core::receipt::opening::Blinding;
 use openexec_core::receipt::{EngineFacts, Sealer};
+use openexec_core::registry::Profile;
 use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::signing::SecretKey;
 use openexec_core::time::Timestamp;
@@ -145,7 +146,8 @@ pub fn seal(reserved: &Reserved, run: Run) -> Sealed {
     let engine = EngineFacts { version: Sandbox::engine_version().into(), digest: Sandbox::engine_digest() };
     let sealer = Sealer { key: receipt_key(), registry: Digest::of(b"registry"), engine };
     let sealed_at = reserved.reserved_at.plus_ms(5);
-    sealer.seal(&Reservation::made_durable(reserved.clone()), run, sealed_at, Blinding::from_bytes([3; 32]))
+    let reservation = Reservation::made_durable(reserved.clone());
+    sealer.seal(&reservation, run, Profile::Pure, sealed_at, Blinding::from_bytes([3; 32]))
 }
 
 /// The evidence that a host exports of a run that it sealed and logged.

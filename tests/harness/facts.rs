@@ -8,7 +8,7 @@ use openexec_core::names::{Audience, Tenant};
 use openexec_core::outcome::Run;
 use openexec_core::receipt::opening::Blinding;
 use openexec_core::receipt::{EngineFacts, ReceiptKey, Sealer};
-use openexec_core::registry::Limits;
+use openexec_core::registry::{Limits, Profile};
 use openexec_core::request::Submission;
 use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::signing::SecretKey;
@@ -72,5 +72,5 @@ pub fn witness_key(number: u8) -> WitnessKey {
 pub fn seal(reservation: &Reservation, run: Run, sealed_at: Timestamp) -> Sealed {
     let engine = EngineFacts { version: "wasmtime 0".into(), digest: Digest::of(b"engine") };
     let sealer = Sealer { key: receipt_key(), registry: Digest::of(b"registry"), engine };
-    sealer.seal(reservation, run, sealed_at, Blinding::from_bytes([3; 32]))
+    sealer.seal(reservation, run, Profile::Pure, sealed_at, Blinding::from_bytes([3; 32]))
 }

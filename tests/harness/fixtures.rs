@@ -12,6 +12,14 @@ pub fn component(name: &str) -> Vec<u8> {
     wat::parse_file(&path).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The component `fixtures/NAME.wat`, as text.
+#[must_use]
+#[track_caller]
+pub fn text(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.wat"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// Writes a registry that pins each fixture under its own name, with these limits (lines of TOML such as
 /// `fuel = 1000`); returns the path of the registry.
 #[track_caller]

@@ -17,6 +17,8 @@ pub mod log;
 pub mod node;
 pub mod openssl;
 pub mod python;
+
+pub mod wasi;
 pub mod watched_log;
 
 mod oracles;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use openexec_core::outcome::{Fault, Outcome, Resources, Run};
 use openexec_core::receipt::opening::Blinding;
 use openexec_core::receipt::{Receipt, ReceiptKey, Sealer};
+use openexec_core::registry::Profile;
 use openexec_core::reservation::{Reservation, Reserved};
 use openexec_core::signing::SecretKey;
 use openexec_ledger::sqlite::SqliteLedger;
@@ -183,7 +184,8 @@ fn an_audit_finds_a_result_that_was_forged_with_the_receipt_key_because_it_runs_
     let forged = Outcome::accept(r#"{"sum":1000000}"#, Vec::new(), 1_000);
     let blinding = Blinding::from_bytes([9; 32]);
     let run = Run { outcome: forged, resources: first.resources };
-    let sealed = sealer.seal(&Reservation::made_durable(kept.facts), run, first.sealed_at, blinding);
+    let reservation = Reservation::made_durable(kept.facts);
+    let sealed = sealer.seal(&reservation, run, Profile::Pure, first.sealed_at, blinding);
     let signed = sealed.seal.expect("a receipt").signed;
     let database = Connection::open(setup.ledger()).expect("a database");
     let id = first.exec_id;

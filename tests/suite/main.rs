@@ -35,5 +35,6 @@ mod schemas;
 mod signed_registry;
 mod trust;
 mod vectors;
+mod wasi;
 mod witness;
 mod witnessed;

@@ -37,7 +37,7 @@ fn what_is_misspelt_or_out_of_bounds_is_refused_with_a_reason() {
         (("fuel = 5", "memory_bytes = 2_000_000_000"), "between 1 and"),
         (("fuel = 5", "output_bytes = 17_000_000"), "between 1 and"),
         (("fuel = 5", "deadline_ms = 60_001"), "between 1 and"),
-        (("profile = \"pure\"", "profile = \"wasi\""), "pure"),
+        (("profile = \"pure\"", "profile = \"open\""), "pure"),
         (("profile = \"pure\"\n", ""), "profile"),
         (("sha256 = ", "sha512 = "), "sha512"),
         ((DIGEST, "abc"), "64 lowercase"),

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use openexec_core::digest::Digest;
 use openexec_core::names::Action;
-use openexec_core::registry::{Limits, Pin, Registry};
+use openexec_core::registry::{Limits, Pin, Profile, Registry};
 
 use crate::args::{PinOptions, UnpinOptions};
 use crate::files;
@@ -26,7 +26,8 @@ pub(crate) fn pin(options: &PinOptions) -> Result<ExitCode, Box<dyn Error>> {
     let (mut file, before) = read(path)?;
     let old = before.as_ref().and_then(|registry| registry.pin(&action));
     let limits = options.limits.over(old.map_or_else(Limits::default, |pin| pin.limits));
-    let (report, bytes) = examine_apart(&options.component, limits, false)?;
+    let profile = options.profile.or(old.map(|pin| pin.profile)).unwrap_or(Profile::Pure);
+    let (report, bytes) = examine_apart(&options.component, profile, limits, false)?;
     let Some(description) = report.description.as_ref().filter(|_| report.is_acceptable()) else {
         say(&format!("NOT PINNED: {} is not acceptable", options.component.display()));
         report.lines(Weight::Note).iter().for_each(|line| say(line));
@@ -37,6 +38,7 @@ pub(crate) fn pin(options: &PinOptions) -> Result<ExitCode, Box<dyn Error>> {
         component: &component,
         digest: Digest::of(&bytes),
         version: options.name_version.as_deref(),
+        profile: options.profile,
         limits: options.limits.named().collect(),
         description,
     };
@@ -108,6 +110,7 @@ fn relative(registry: &Path, component: &Path) -> Result<String, Box<dyn Error>>
 fn changes(old: Option<&Pin>, new: &Pin) -> String {
     let Some(old) = old else {
         let mut lines = vec![format!("pinned\n  sha256 {}\n  component {}", new.digest, new.component)];
+        lines.push(format!("  profile {}", new.profile.as_str()));
         lines.extend(limits(new.limits).map(|(key, value)| format!("  {key} {value}")));
         return lines.join("\n");
     };
@@ -120,6 +123,7 @@ fn changes(old: Option<&Pin>, new: &Pin) -> String {
     compare("sha256", old.digest.to_string(), new.digest.to_string());
     compare("component", old.component.clone(), new.component.clone());
     compare("version", old.version.clone(), new.version.clone());
+    compare("profile", old.profile.as_str().to_owned(), new.profile.as_str().to_owned());
     for ((key, old), (_, new)) in limits(old.limits).zip(limits(new.limits)) {
         compare(key, old.to_string(), new.to_string());
     }

@@ -4,6 +4,7 @@
 //! Out of scope: whether the result is a registry (`openexec_core::registry`), writing it (`files`).
 
 use openexec_core::digest::Digest;
+use openexec_core::registry::Profile;
 use toml_edit::{DocumentMut, Item, Table, TomlError, Value};
 
 use crate::handler::Said;
@@ -13,6 +14,7 @@ pub(crate) struct NewPin<'a> {
     pub(crate) component: &'a str,
     pub(crate) digest: Digest,
     pub(crate) version: Option<&'a str>,
+    pub(crate) profile: Option<Profile>,
     pub(crate) limits: Vec<(&'static str, u64)>,
     pub(crate) description: &'a Said,
 }
@@ -63,8 +65,10 @@ impl RegistryFile {
         } else if !entry.contains_key("version") {
             set_text(entry, "version", VERSION_DEFAULT);
         }
-        if !entry.contains_key("profile") {
-            set_text(entry, "profile", "pure");
+        if let Some(profile) = pin.profile {
+            set_text(entry, "profile", profile.as_str());
+        } else if !entry.contains_key("profile") {
+            set_text(entry, "profile", Profile::Pure.as_str());
         }
         if !pin.limits.is_empty() {
             let limits = table(entry, "limits", &format!("{name}.limits"))?;

@@ -62,6 +62,8 @@ pub struct Description {
 pub enum Profile {
     /// Nothing at all.
     Pure,
+    /// WASI 0.2, of which everything is virtual: time, randomness, and nothing else.
+    Wasi,
 }
 
 impl Profile {
@@ -70,7 +72,14 @@ impl Profile {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pure => "pure",
+            Self::Wasi => "wasi",
         }
+    }
+
+    /// The profile of this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Pure, Self::Wasi].into_iter().find(|profile| profile.as_str() == word)
     }
 }
 

@@ -15,7 +15,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::run::RunState;
 use crate::schema::Schemas;
-use crate::{DescribeError, StartError, compile, engine};
+use crate::{DescribeError, StartError, compile, engine, wasi};
 
 /// The contract, generated from `wit/handler.wit`.
 pub(crate) mod contract {
@@ -51,7 +51,8 @@ pub struct PinnedComponent(ComponentFile);
 /// A component that can run: checked, compiled, linked.
 pub(crate) struct LinkedHandler {
     pub(crate) pre: HandlerPre<RunState>,
-    digest: Digest,
+    pub(crate) digest: Digest,
+    pub(crate) profile: Profile,
     pub(crate) limits: Limits,
     /// What it takes and gives, if its pin says so.
     pub(crate) schemas: Option<Schemas>,
@@ -102,19 +103,22 @@ pub(crate) fn link(
     engine: &Engine,
 ) -> Result<LinkedHandler, StartError> {
     let path = || path.to_owned();
-    let imports: Vec<_> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
-    let linker = match pin.profile {
-        Profile::Pure if imports.is_empty() => Linker::new(engine), // nothing is ever added to it
-        Profile::Pure => return Err(StartError::Imports { path: path(), imports: imports.join(", ") }),
-    };
+    require_linked(component, pin.profile, engine, path())?;
+    let mut linker = Linker::new(engine);
+    match pin.profile {
+        Profile::Pure => {} // nothing is ever added to it
+        Profile::Wasi => wasi::link(&mut linker)
+            .map_err(|error| StartError::NotLinked { path: path(), cause: format!("{error:#}") })?,
+    }
     require_room(component, &pin.limits, path())?;
     require_contract(component, engine).map_err(|cause| StartError::NotAHandler { path: path(), cause })?;
     let pre = linker
         .instantiate_pre(component)
-        .and_then(HandlerPre::new)
-        .map_err(|error| StartError::NotAHandler { path: path(), cause: format!("{error:#}") })?;
-    let (digest, limits) = (pin.digest, pin.limits);
-    let mut handler = LinkedHandler { pre, digest, limits, schemas: None, is_brief: AtomicBool::new(false) };
+        .map_err(|error| StartError::NotLinked { path: path(), cause: format!("{error:#}") })?;
+    let pre =
+        HandlerPre::new(pre).map_err(|error| StartError::NotAHandler { path: path(), cause: format!("{error:#}") })?;
+    let (digest, profile, limits) = (pin.digest, pin.profile, pin.limits);
+    let mut handler = LinkedHandler { pre, digest, profile, limits, schemas: None, is_brief: AtomicBool::new(false) };
     if let Some(pinned) = &pin.description {
         handler.schemas = Some(handler.held_to(pinned, engine, action.clone())?);
     }
@@ -130,6 +134,24 @@ pub(crate) fn require_component(bytes: &[u8], path: &str) -> Result<(), StartErr
         return Err(StartError::CompiledCode { path: path.to_owned() });
     }
     Ok(())
+}
+
+/// Names what a component imports and its profile does not link.
+pub(crate) fn require_linked(
+    component: &Component,
+    profile: Profile,
+    engine: &Engine,
+    path: String,
+) -> Result<(), StartError> {
+    let imports: Vec<_> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+    let others: Vec<_> = imports.iter().filter(|name| !wasi::is_linked(name)).cloned().collect();
+    let wasi_links_them = others.is_empty();
+    match profile {
+        Profile::Pure if imports.is_empty() => Ok(()),
+        Profile::Pure => Err(StartError::Imports { path, imports: imports.join(", "), profile, wasi_links_them }),
+        Profile::Wasi if others.is_empty() => Ok(()),
+        Profile::Wasi => Err(StartError::Imports { path, imports: others.join(", "), profile, wasi_links_them }),
+    }
 }
 
 /// Checks the types of the exports without running anything of the component.

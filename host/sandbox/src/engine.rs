@@ -42,7 +42,7 @@ const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
 /// The settings that can change an outcome, in words. Change them only together with `settings`: the digest of this
 /// text stands in receipts.
-const OUTCOME_SETTINGS: &str = "openexec-engine/1; nan-canonicalization; fuel; epochs; stack 524288; \
+const OUTCOME_SETTINGS: &str = "openexec-engine/1; virtual wasi 1; nan-canonicalization; fuel; epochs; stack 524288; \
      features: wasm2 extended-const multi-memory tail-call component-model; operator costs: default of the version";
 
 pub(crate) fn digest() -> Digest {
@@ -119,6 +119,7 @@ fn pool(n_slots: u32, memory_bytes_max: u64) -> wasmtime::Result<PoolingAllocati
     pool.max_tables_per_component(TABLES_MAX);
     pool.table_elements(TABLE_ELEMENTS_MAX);
     pool.max_memory_size(usize::try_from(memory_bytes_max)?);
+    pool.total_stacks(0); // of fibers, which no run has: 2 GiB otherwise, with a system call for each, at every start
     // Memory protection keys are not even compiled in: denser slots that we do not need, and a past leak between them.
     if memory_cannot_be_swapped() {
         // Asking the kernel which pages were written halves the cost of a call. It is wrong about pages that were

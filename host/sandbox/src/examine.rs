@@ -8,8 +8,8 @@ use openexec_core::names::Action;
 use openexec_core::registry::Limits;
 use wasmtime::component::Component;
 
-use crate::component::{ComponentFile, PAGE_BYTES, require_contract, require_room};
-use crate::{Sandbox, StartError, compile, engine};
+use crate::component::{ComponentFile, PAGE_BYTES, require_contract, require_linked, require_room};
+use crate::{Sandbox, StartError, compile, engine, wasi};
 
 /// A component, looked at from outside.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Examined {
     pub problems: Vec<StartError>,
     /// The names of what it imports.
     pub imports: Vec<String>,
+    /// Those of them that the profile `wasi` does not link either.
+    pub beyond_wasi: Vec<String>,
     /// The names of what it exports.
     pub exports: Vec<String>,
 }
@@ -43,21 +45,25 @@ pub fn examine(file: &ComponentFile) -> Result<Examined, StartError> {
     let component = match compile::component(&engine, &file.bytes, &file.path) {
         Ok(component) => component,
         Err(problem) => {
-            return Ok(Examined { problems: vec![problem], imports: Vec::new(), exports: Vec::new() });
+            return Ok(Examined {
+                problems: vec![problem],
+                imports: Vec::new(),
+                beyond_wasi: Vec::new(),
+                exports: Vec::new(),
+            });
         }
     };
     let world = component.component_type();
     let imports: Vec<_> = world.imports(&engine).map(|(name, _)| name.to_owned()).collect();
+    let beyond_wasi = imports.iter().filter(|name| !wasi::is_linked(name)).cloned().collect();
     let exports = world.exports(&engine).map(|(name, _)| name.to_owned()).collect();
     let mut problems = Vec::new();
-    if !imports.is_empty() {
-        problems.push(StartError::Imports { path: path(), imports: imports.join(", ") });
-    }
+    problems.extend(require_linked(&component, file.pin.profile, &engine, path()).err());
     problems.extend(require_room(&component, &file.pin.limits, path()).err());
     if let Err(cause) = require_contract(&component, &engine) {
         problems.push(StartError::NotAHandler { path: path(), cause });
     }
-    Ok(Examined { problems, imports, exports })
+    Ok(Examined { problems, imports, beyond_wasi, exports })
 }
 
 impl Sandbox {
@@ -67,6 +73,16 @@ impl Sandbox {
     pub fn needs(&self, action: &Action) -> Vec<Need> {
         let Some(handler) = self.handlers.get(action) else { return Vec::new() };
         needs(handler.pre.instance_pre().component(), &handler.limits)
+    }
+}
+
+impl Sandbox {
+    /// The names of what the component of `action` imports.
+    #[must_use]
+    pub fn imports(&self, action: &Action) -> Vec<String> {
+        let Some(handler) = self.handlers.get(action) else { return Vec::new() };
+        let world = handler.pre.instance_pre().component().component_type();
+        world.imports(&self.engine).map(|(name, _)| name.to_owned()).collect()
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! In scope: engine settings (`engine`), compiling (`compile`), pins becoming handlers (`component`), code that was compiled
 //! earlier (`artifact`), all that speaks against a component (`examine`), one run (`run`), what handlers take and give
-//! (`schema`), the clock below the deadline (`ticker`).
+//! (`schema`), the virtual WASI of the profile `wasi` (`wasi`), the clock below the deadline (`ticker`).
 //! Out of scope: which request may run (`openexec-core`), whether it already ran (`openexec-ledger`).
 //!
 //! Invariants
 //! - A component is compiled, or its locked artifact loaded, and linked before the first run; none is loaded after `Sandbox::start`.
 //! - A run gets a fresh store and a fresh instance, and both are dropped before the answer is used.
-//! - The linker is empty: a component that imports anything is refused at start.
+//! - The linker of the profile `pure` is empty, and that of the profile `wasi` holds a virtual WASI alone (`wasi`): a
+//!   component that imports anything else is refused at start.
 //! - `run` takes a `Reservation`, `rerun` an execution that is over. There is no other way to call a handler.
 
 mod artifact;
@@ -23,6 +24,7 @@ mod examine;
 mod run;
 mod schema;
 mod ticker;
+mod wasi;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +36,7 @@ use openexec_core::limits::MEMORY_BYTES_DEFAULT;
 use openexec_core::names::Action;
 use openexec_core::outcome::{Fault, Outcome, Resources, Run};
 use openexec_core::refusal::Violation;
-use openexec_core::registry::{Description, Pin};
+use openexec_core::registry::{Description, Pin, Profile};
 use openexec_core::reservation::{Rerun, Reservation, Reserved};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -125,15 +127,27 @@ pub enum StartError {
         /// What the compiler said.
         cause: String,
     },
-    /// Imports something.
-    #[error(
-        "{path}: imports {imports}: the profile 'pure' links nothing at all; build the handler so that it imports nothing (take time from `issued-at`, ids from `exec-id`)"
-    )]
+    /// Imports something that its profile does not link.
+    #[error("{path}: imports {imports}: {}", cure_of_imports(*.profile, *.wasi_links_them))]
     Imports {
         /// The file.
         path: String,
         /// What, comma-separated.
         imports: String,
+        /// The profile of the pin.
+        profile: Profile,
+        /// Whether the profile `wasi` links all of them.
+        wasi_links_them: bool,
+    },
+    /// Imports an interface of WASI that is not what this host has under its name.
+    #[error(
+        "{path}: imports WASI 0.2 otherwise than this host has it ({cause}): build it with released tools of WASI 0.2, or so that it imports nothing"
+    )]
+    NotLinked {
+        /// The file.
+        path: String,
+        /// What differs.
+        cause: String,
     },
     /// Does not export the contract.
     #[error(
@@ -382,6 +396,12 @@ impl Sandbox {
         handler.describe_twice(&self.engine)
     }
 
+    /// What the component of `action` may import. A handler that is not here has imported nothing.
+    #[must_use]
+    pub fn profile(&self, action: &Action) -> Profile {
+        self.handlers.get(action).map_or(Profile::Pure, |handler| handler.profile)
+    }
+
     /// Most runs at once.
     #[must_use]
     pub fn n_slots(&self) -> u32 {
@@ -417,6 +437,21 @@ impl PayloadCheck for Sandbox {
     fn violations(&self, action: &Action, payload: &str) -> Vec<Violation> {
         let schemas = self.handlers.get(action).and_then(|handler| handler.schemas.as_ref());
         schemas.map_or_else(Vec::new, |schemas| schemas.violations(payload))
+    }
+}
+
+/// What to do about imports that a profile does not link.
+fn cure_of_imports(profile: Profile, wasi_links_them: bool) -> &'static str {
+    match (profile, wasi_links_them) {
+        (Profile::Pure, false) => {
+            "the profile 'pure' links nothing at all; build the handler so that it imports nothing (take time from `issued-at`, ids from `exec-id`)"
+        }
+        (Profile::Pure, true) => {
+            "the profile 'pure' links nothing at all; build the handler so that it imports nothing (take time from `issued-at`, ids from `exec-id`), or put a WASI stub inside the component; if nobody can, pin it with --profile wasi (profile = \"wasi\" in the registry), which links a virtual WASI"
+        }
+        (Profile::Wasi, _) => {
+            "the profile 'wasi' links io, clocks, random, cli, filesystem and sockets of WASI 0.2, all of them virtual, and nothing else; build the handler so that it does not import these"
+        }
     }
 }
 

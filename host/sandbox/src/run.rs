@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use openexec_core::digest::Digest;
 use openexec_core::limits::{EFFECT_BODY_BYTES_MAX, EFFECT_KIND_BYTES_MAX, EFFECTS_MAX};
 use openexec_core::outcome::{Failure, FailureKind, Fault, Outcome, Resources, Run};
-use openexec_core::registry::{Description, Limits};
+use openexec_core::registry::{Description, Limits, Profile};
 use openexec_core::reservation::Reserved;
 use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
 
 use crate::component::LinkedHandler;
 use crate::component::contract::exports::openexec::handler::guest;
 use crate::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use crate::wasi::{self, VirtualWorld};
 use crate::{DescribeError, IsStopped, SandboxError};
 
 /// Bytes that a handler may hand over besides its result: all effects at their largest. A longer refusal text than
@@ -26,8 +28,10 @@ const HANDED_OVER_BYTES_MAX: usize = 2 * EFFECTS_MAX * (EFFECT_BODY_BYTES_MAX + 
 /// `tests/suite/hostile.rs` fails if the words change.
 const HANDED_OVER_TOO_MUCH: &str = "fuel allocated for hostcalls has been exhausted";
 
-/// All that a store holds: the memory account of one run, and no capability.
+/// All that a store holds: the memory account of one run, and no capability; in the profile `wasi` also a virtual world.
 pub(crate) struct RunState {
+    /// Apart, so that a run without one carries a pointer and no more.
+    world: Option<Box<VirtualWorld>>,
     memory_bytes: u64,
     memory_bytes_peak: u64,
     memory_bytes_max: u64,
@@ -89,7 +93,18 @@ const BEYOND_THE_TYPE: &str = "exceeds memory type's limits";
 
 impl RunState {
     fn with_no_capabilities(memory_bytes_max: u64) -> Self {
-        Self { memory_bytes: 0, memory_bytes_peak: 0, memory_bytes_max, table_elements: 0 }
+        Self { world: None, memory_bytes: 0, memory_bytes_peak: 0, memory_bytes_max, table_elements: 0 }
+    }
+
+    /// What the functions of WASI work on. Only a linker of the profile `wasi` has them, and `attempt` and `describe` give
+    /// each of its runs a world; without one, there is an empty one that belongs to nobody.
+    pub(crate) fn world(&mut self) -> &mut VirtualWorld {
+        self.world.get_or_insert_with(|| Box::new(VirtualWorld::of_nobody(Digest::of(b""), 0)))
+    }
+
+    /// Fuel of what the host did for the handler.
+    fn world_fuel(&self) -> u64 {
+        self.world.as_ref().map_or(0, |world| world.fuel())
     }
 }
 
@@ -178,7 +193,11 @@ impl LinkedHandler {
             nonce: facts.nonce.to_string(),
             issued_at: facts.reserved_at.unix_ms(),
         };
-        let mut store = store(engine, limits, is_stopped, patience)?;
+        let world = match self.profile {
+            Profile::Pure => None,
+            Profile::Wasi => Some(Box::new(VirtualWorld::of(facts))),
+        };
+        let mut store = store(engine, limits, world, is_stopped, patience)?;
         let outcome = match self.call(&mut store, &request) {
             Ok(Ok(guest::Outcome { output, effects })) => {
                 let effects = effects.into_iter().map(|effect| (effect.kind, effect.body)).collect();
@@ -192,9 +211,16 @@ impl LinkedHandler {
             Err(EndedBy::Host(error)) => return Err(error),
         };
         let fuel_left = store.get_fuel().map_err(host_error)?;
-        let resources =
-            Resources { fuel: limits.fuel.saturating_sub(fuel_left), memory_bytes: store.data().memory_bytes_peak };
-        Ok(Attempt::Ended(Run { outcome, resources }))
+        let operators = limits.fuel.saturating_sub(fuel_left);
+        let resources = Resources { fuel: operators, memory_bytes: store.data().memory_bytes_peak };
+        let mut run = Run { outcome, resources };
+        if let Some(world) = &store.data().world {
+            run = with_world(run, world, limits);
+            if let Some(printed) = tracing::enabled!(tracing::Level::DEBUG).then(|| world.printed()).flatten() {
+                tracing::debug!(exec_id = %facts.exec_id, action = %facts.action, printed, "a handler printed");
+            }
+        }
+        Ok(Attempt::Ended(run))
     }
 
     /// A result that is not what the handler says it gives is a fault: of the run, and the same on every run.
@@ -209,7 +235,11 @@ impl LinkedHandler {
 
     /// Calls `describe` in a fresh instance, under the limits of the pin.
     pub(crate) fn describe(&self, engine: &Engine) -> Result<Description, DescribeError> {
-        let mut store = store(engine, &self.limits, Arc::new(|| false), Patience::Full)?;
+        let world = match self.profile {
+            Profile::Pure => None,
+            Profile::Wasi => Some(Box::new(VirtualWorld::of_nobody(self.digest, self.limits.fuel))),
+        };
+        let mut store = store(engine, &self.limits, world, Arc::new(|| false), Patience::Full)?;
         let handler = self.pre.instantiate(&mut store).map_err(described_badly)?;
         let said = handler.openexec_handler_guest().call_describe(store).map_err(described_badly)?;
         let guest::Description { title, summary, payload_schema, output_schema } = said;
@@ -221,8 +251,14 @@ impl LinkedHandler {
         store: &mut Store<RunState>,
         request: &guest::Request,
     ) -> Result<Result<guest::Outcome, guest::Failure>, EndedBy> {
-        let handler = self.pre.instantiate(&mut *store).map_err(|error| match stopped(&error) {
+        let instantiated = self.pre.instantiate(&mut *store);
+        let handler = instantiated.map_err(|error| match stopped(&error) {
             Some(ended_by) => ended_by,
+            // A start function has called the host otherwise than the host allows. Before any call, and where the machine
+            // says no, it is the host that failed.
+            None if store.data().world_fuel() > 0 && !is_of_the_machine(&error) => {
+                EndedBy::Handler(unacceptable(&error))
+            }
             None => EndedBy::Host(host_error(error)),
         })?;
         handler.openexec_handler_guest().call_handle(store, request).map_err(|error| match stopped(&error) {
@@ -233,14 +269,31 @@ impl LinkedHandler {
     }
 }
 
+/// The run with what the host did for the handler, which costs fuel too. A handler that has spent more than it may is out
+/// of fuel, even if it came to its end before the host had to say no.
+fn with_world(run: Run, world: &VirtualWorld, limits: &Limits) -> Run {
+    let Run { outcome, resources: Resources { fuel, memory_bytes } } = run;
+    let fuel = fuel.saturating_add(world.fuel());
+    let is_spent = fuel > limits.fuel && outcome != Outcome::Interrupted;
+    let outcome = if is_spent { Outcome::Faulted(Fault::OutOfFuel) } else { outcome };
+    Run { outcome, resources: Resources { fuel: fuel.min(limits.fuel), memory_bytes } }
+}
+
+/// Whether it was the machine that could not go on.
+fn is_of_the_machine(error: &wasmtime::Error) -> bool {
+    error.is::<PoolConcurrencyLimitError>() || error.is::<HostOutOfMemory>() || error.is::<std::io::Error>()
+}
+
 /// A store for one call, with its limits set and its deadline running.
 fn store(
     engine: &Engine,
     limits: &Limits,
+    world: Option<Box<VirtualWorld>>,
     is_stopped: IsStopped,
     patience: Patience,
 ) -> Result<Store<RunState>, SandboxError> {
-    let mut store = Store::new(engine, RunState::with_no_capabilities(limits.memory_bytes));
+    let state = RunState { world, ..RunState::with_no_capabilities(limits.memory_bytes) };
+    let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     let output_bytes_max = usize::try_from(limits.output_bytes).unwrap_or(usize::MAX);
     store.set_hostcall_fuel(HANDED_OVER_BYTES_MAX.saturating_add(output_bytes_max));
@@ -285,6 +338,9 @@ fn stopped(error: &wasmtime::Error) -> Option<EndedBy> {
 fn fault(error: &wasmtime::Error) -> Option<Fault> {
     if error.is::<BeyondMemory>() {
         return Some(Fault::OutOfMemory);
+    }
+    if wasi::ends_the_handler(error) {
+        return Some(Fault::Trap);
     }
     let trap = error.downcast_ref::<Trap>()?;
     #[expect(clippy::wildcard_enum_match_arm, reason = "the list of traps is wasmtime's and open")]

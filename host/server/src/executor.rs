@@ -166,11 +166,12 @@ impl Executor {
         // pure, so the second run is the first one over again, and nobody has seen an answer yet.
         let (reservation, run) = self.run(reservation).await?;
         let blinding = random_blinding()?;
-        let mut sealed = self.sealer.seal(&reservation, run, self.clock.now(), blinding);
+        let profile = self.sandbox.profile(&reservation.facts().action);
+        let mut sealed = self.sealer.seal(&reservation, run, profile, self.clock.now(), blinding);
         if self.ledger.seal(&sealed).await? == SealAnswer::Stopped {
             // The operator's stop came before the seal: whatever the run was about to say, nothing comes of it.
             let stopped = Run { outcome: Outcome::Interrupted, resources: sealed.resources };
-            sealed = self.sealer.seal(&reservation, stopped, self.clock.now(), blinding);
+            sealed = self.sealer.seal(&reservation, stopped, profile, self.clock.now(), blinding);
             self.ledger.seal(&sealed).await?;
         }
         self.self_audit.offer(reservation.facts(), &sealed.outcome, || Run {

@@ -15,7 +15,7 @@ use openexec_core::names::{Audience, Tenant};
 use openexec_core::outcome::{Effect, Failure, FailureKind, Fault, JsonText, Outcome, Resources, Run};
 use openexec_core::receipt::opening::Blinding;
 use openexec_core::receipt::{EngineFacts, ReceiptKey, Sealer};
-use openexec_core::registry::Limits;
+use openexec_core::registry::{Limits, Profile};
 use openexec_core::request::Submission;
 use openexec_core::reservation::{Reservation, Reserved};
 use openexec_core::signing::SecretKey;
@@ -54,7 +54,7 @@ pub fn evidence() -> Vec<Evidence> {
     let of = |outcome| {
         let run = Run { outcome, resources: Resources { fuel: 7, memory_bytes: 65_536 } };
         let reservation = Reservation::made_durable(reserved.clone());
-        let ended = sealer.seal(&reservation, run, reserved.reserved_at, Blinding::from_bytes([3; 32]));
+        let ended = sealer.seal(&reservation, run, Profile::Pure, reserved.reserved_at, Blinding::from_bytes([3; 32]));
         Evidence::of_sealed(&audience, &reserved, &ended, Some(proof().to_string())).expect("evidence")
     };
     outcomes.map(of).into()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Subcommand};
 use openexec_core::limits::{DEADLINE_MS_MAX, FUEL_MAX, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX};
-use openexec_core::registry::Limits;
+use openexec_core::registry::{Limits, Profile};
 #[cfg(feature = "compiler")]
 use openexec_kit::Language;
 
@@ -59,6 +59,8 @@ pub(crate) struct CheckOptions {
     /// The component: a file.
     pub(crate) component: PathBuf,
     #[command(flatten)]
+    pub(crate) profile: ProfileOption,
+    #[command(flatten)]
     pub(crate) limits: LimitOptions,
     /// Print JSON.
     #[arg(long)]
@@ -73,6 +75,8 @@ pub(crate) struct RunOptions {
     pub(crate) payload: String,
     #[command(flatten)]
     pub(crate) facts: FactOptions,
+    #[command(flatten)]
+    pub(crate) profile: ProfileOption,
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
 }
@@ -93,6 +97,8 @@ pub(crate) struct TestOptions {
     #[command(flatten)]
     pub(crate) facts: FactOptions,
     #[command(flatten)]
+    pub(crate) profile: ProfileOption,
+    #[command(flatten)]
     pub(crate) limits: LimitOptions,
 }
 
@@ -103,6 +109,8 @@ pub(crate) struct ExamineOptions {
     /// Also run it, twice on each of some made-up payloads.
     #[arg(long)]
     pub(crate) run_twice: bool,
+    #[command(flatten)]
+    pub(crate) profile: ProfileOption,
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
 }
@@ -122,6 +130,18 @@ pub(crate) struct FactOptions {
     /// When the call was reserved, as the handler is told: milliseconds since 1970.
     #[arg(long, value_name = "MS", default_value_t = 1_767_225_600_000)]
     pub(crate) issued_at: u64,
+}
+
+/// What the component may import, as in `[action.NAME]`.
+#[derive(Clone, Copy, Debug, Group)]
+pub(crate) struct ProfileOption {
+    /// What the component may import: nothing ("pure"), or WASI 0.2 with virtual time and predictable randomness ("wasi").
+    #[arg(long, value_name = "PROFILE", default_value = "pure", value_parser = profile)]
+    pub(crate) profile: Profile,
+}
+
+pub(super) fn profile(word: &str) -> Result<Profile, String> {
+    Profile::parse(word).ok_or_else(|| "a profile is 'pure' or 'wasi'".to_owned())
 }
 
 /// What a run may use, as in `[action.NAME.limits]`.

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use openexec_core::limits::{APPROVAL_LIFETIME_S_MAX, LEGACY_LIFETIME_S_DEFAULT};
+use openexec_core::registry::Profile;
 
 pub(crate) use approval::ApprovalCommand;
 pub(crate) use control::ControlCommand;
@@ -171,6 +172,10 @@ pub(crate) struct PinOptions {
     /// The handler's own version, for people [default: what the pin says already, else 1.0.0].
     #[arg(long, value_name = "V")]
     pub(crate) name_version: Option<String>,
+    /// What the component may import: nothing ("pure"), or WASI 0.2 with virtual time and predictable randomness ("wasi")
+    /// [default: what the pin says already, else pure].
+    #[arg(long, value_name = "PROFILE", value_parser = handler::profile)]
+    pub(crate) profile: Option<Profile>,
     /// Limits that are not named stay as the pin has them.
     #[command(flatten)]
     pub(crate) limits: LimitOptions,

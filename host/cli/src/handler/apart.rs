@@ -9,7 +9,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use openexec_core::registry::Limits;
+use openexec_core::registry::{Limits, Profile};
 use rustix::process::Resource;
 
 use super::Report;
@@ -29,7 +29,12 @@ const PATIENCE: Duration = Duration::from_mins(10);
 const DATA_BYTES_MAX: u64 = 2 << 30;
 
 /// Reads a component and examines it; gives its bytes back with the report, and no bytes if there are too many.
-pub(crate) fn examine_apart(path: &Path, limits: Limits, run_twice: bool) -> Result<(Report, Vec<u8>), Box<dyn Error>> {
+pub(crate) fn examine_apart(
+    path: &Path,
+    profile: Profile,
+    limits: Limits,
+    run_twice: bool,
+) -> Result<(Report, Vec<u8>), Box<dyn Error>> {
     let (name, bytes) = match components::read_component(path) {
         Ok(read) => read,
         Err(error @ SourceError::TooLarge { .. }) => {
@@ -39,7 +44,7 @@ pub(crate) fn examine_apart(path: &Path, limits: Limits, run_twice: bool) -> Res
         }
         Err(error) => return Err(error.into()),
     };
-    let mut arguments = vec!["handler".to_owned(), "examine".to_owned()];
+    let mut arguments = vec!["handler".to_owned(), "examine".to_owned(), format!("--profile={}", profile.as_str())];
     arguments.extend(run_twice.then(|| "--run-twice".to_owned()));
     let limits = LimitOptions::all(limits);
     arguments.extend(limits.named().map(|(key, value)| format!("--{}={value}", key.replace('_', "-"))));

@@ -12,7 +12,8 @@ use crate::args::handler::CheckOptions;
 use crate::logging::say;
 
 pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, Box<dyn Error>> {
-    let report = examine_apart(&options.component, options.limits.over(Limits::default()), true)?.0;
+    let limits = options.limits.over(Limits::default());
+    let report = examine_apart(&options.component, options.profile.profile, limits, true)?.0;
     let is_acceptable = report.is_acceptable();
     if options.json {
         let mut all = serde_json::to_value(&report)?;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use openexec_core::json::{self, Value as Strict};
 use openexec_core::names::Action;
 use openexec_core::outcome::{Fault, Outcome, Run};
-use openexec_core::registry::Limits;
+use openexec_core::registry::{Limits, Profile};
 use openexec_core::request::Payload;
 use openexec_sandbox::{ComponentFile, Sandbox, SandboxError, Schemas, StartError};
 use serde_json::Value;
@@ -34,12 +34,18 @@ pub(crate) fn run(options: &ExamineOptions) -> Result<ExitCode, Box<dyn Error>> 
     apart::limit_this_process(limits.memory_bytes)?;
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes)?;
-    let report = examine(&options.path, bytes, limits, options.run_twice)?;
+    let report = examine(&options.path, bytes, options.profile.profile, limits, options.run_twice)?;
     say(&serde_json::to_string(&report)?);
     Ok(ExitCode::SUCCESS)
 }
 
-fn examine(path: &str, bytes: Vec<u8>, limits: Limits, run_twice: bool) -> Result<Report, Box<dyn Error>> {
+fn examine(
+    path: &str,
+    bytes: Vec<u8>,
+    profile: Profile,
+    limits: Limits,
+    run_twice: bool,
+) -> Result<Report, Box<dyn Error>> {
     let mut report = Report::of(&bytes);
     if let Some((found, fix)) = not_a_component(&bytes) {
         report.problem("kind", found, fix);
@@ -47,7 +53,7 @@ fn examine(path: &str, bytes: Vec<u8>, limits: Limits, run_twice: bool) -> Resul
     }
     report.ok("kind", "a WebAssembly component");
     let action = Action::parse("examined")?;
-    let file = || facts::as_pinned(&action, path, bytes.clone(), limits);
+    let file = || facts::as_pinned(&action, path, bytes.clone(), profile, limits);
     let sandbox = match facts::sandbox(file()) {
         Ok(sandbox) => sandbox,
         Err(error) => {
@@ -55,7 +61,7 @@ fn examine(path: &str, bytes: Vec<u8>, limits: Limits, run_twice: bool) -> Resul
             return Ok(report);
         }
     };
-    report.ok("imports", "nothing");
+    add_imports(&mut report, &sandbox.imports(&action), profile);
     report.ok("contract", "openexec:handler/guest@1.0.0, as wit/handler.wit defines it");
     add_needs(&mut report, &sandbox, &action);
     let schema = add_description(&mut report, &sandbox, &action);
@@ -106,13 +112,28 @@ fn add_problems(report: &mut Report, file: &ComponentFile, first: StartError) ->
     }
     let examined = openexec_sandbox::examine(file)?;
     let n_before = report.findings.len();
-    for import in &examined.imports {
+    let refused = match file.pin.profile {
+        Profile::Pure => &examined.imports,
+        Profile::Wasi => &examined.beyond_wasi,
+    };
+    for import in refused {
         let (found, fix) = import_and_cure(import);
         report.problem("imports", format!("{import}: {found}"), fix);
+    }
+    if file.pin.profile == Profile::Pure && !refused.is_empty() && examined.beyond_wasi.is_empty() {
+        let found = "the profile 'pure' links nothing; the profile 'wasi' links all of these, each of them virtual";
+        report.note("profile", found, "if nobody can build it without them, --profile wasi");
     }
     for problem in examined.problems {
         match problem {
             StartError::Imports { .. } => {} // each is named above
+            StartError::NotLinked { cause, .. } => {
+                report.problem(
+                    "imports",
+                    cause,
+                    "build it with released tools of WASI 0.2, or so that it imports nothing",
+                );
+            }
             StartError::NotAHandler { cause, .. } => {
                 let (found, fix) = other_contract(&cause, &examined.exports);
                 report.problem("contract", found, fix);
@@ -139,6 +160,20 @@ fn add_problems(report: &mut Report, file: &ComponentFile, first: StartError) ->
         report.problem("start", first.to_string(), "as it says");
     }
     Ok(())
+}
+
+/// What it imports, which its profile links.
+fn add_imports(report: &mut Report, imports: &[String], profile: Profile) {
+    match (imports.is_empty(), profile) {
+        (true, Profile::Pure) => report.ok("imports", "nothing"),
+        (true, Profile::Wasi) => report.note("imports", "nothing", "--profile pure, which promises more"),
+        (false, _) => report.note(
+            "imports",
+            format!("WASI 0.2, in a world of its own: {}", imports.join(", ")),
+            "know what that means (handlers/README.md): time starts at the reservation and jumps, and whoever knows the \
+             request can compute every random number",
+        ),
+    }
 }
 
 fn add_refused_by_compiler(report: &mut Report, cause: &str) {

@@ -58,12 +58,18 @@ impl Facts {
 }
 
 /// The component as if the registry pinned it for `action`.
-pub(super) fn as_pinned(action: &Action, path: &str, bytes: Vec<u8>, limits: Limits) -> ComponentFile {
+pub(super) fn as_pinned(
+    action: &Action,
+    path: &str,
+    bytes: Vec<u8>,
+    profile: Profile,
+    limits: Limits,
+) -> ComponentFile {
     let pin = Pin {
         component: path.to_owned(),
         digest: Digest::of(&bytes),
         version: String::new(),
-        profile: Profile::Pure,
+        profile,
         limits,
         description: None,
     };

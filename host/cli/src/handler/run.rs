@@ -23,7 +23,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode, Box<dyn Error>> {
     let limits = options.limits.over(Limits::default());
     let (path, bytes) = components::read_component(&options.component)?;
     let component = Digest::of(&bytes);
-    let sandbox = facts::sandbox(facts::as_pinned(&told.action, &path, bytes, limits))?;
+    let sandbox = facts::sandbox(facts::as_pinned(&told.action, &path, bytes, options.profile.profile, limits))?;
     let rerun = told.with(payload, component, limits);
     let begun = Instant::now();
     let run = sandbox.rerun(&rerun)?;

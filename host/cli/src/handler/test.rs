@@ -81,7 +81,7 @@ fn test(options: &TestOptions, component: &Path) -> Result<bool, Box<dyn Error>>
     }
     let (path, bytes) = components::read_component(component)?;
     let digest = Digest::of(&bytes);
-    let sandbox = facts::sandbox(facts::as_pinned(&told.action, &path, bytes, limits))?;
+    let sandbox = facts::sandbox(facts::as_pinned(&told.action, &path, bytes, options.profile.profile, limits))?;
     say(&format!("{:<8} {:<32} {:>14} {:>12} {:>10}", "", "case", "fuel", "memory KiB", "time µs"));
     let (mut n_well, n_cases) = (0, paths.len());
     for path in paths {

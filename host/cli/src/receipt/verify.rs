@@ -12,12 +12,13 @@ use openexec_core::evidence::{Evidence, Keys, Overall, Repetition, Report, compa
 use openexec_core::limits::{DEADLINE_MS_MAX, FUEL_MAX, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX};
 use openexec_core::log::note::VerifierKey;
 use openexec_core::names::Tenant;
-use openexec_core::registry::{Limits, Pin, Profile};
-use openexec_sandbox::{ComponentFile, Sandbox, Settings};
+use openexec_core::registry::{Limits, Pin};
+use openexec_sandbox::{ComponentFile, Sandbox, Settings, StartError};
 
 use super::read;
 use crate::args::CompilerOptions;
 use crate::args::receipt::VerifyOptions;
+use crate::compile::CompileError;
 use crate::components::Code;
 use crate::logging::{say, say_error};
 use crate::{approval, components, keys, log};
@@ -89,13 +90,22 @@ fn repeat(evidence: &Evidence, path: &Path) -> Result<Repetition, Box<dyn Error>
         component: path.clone(),
         digest,
         version: String::new(),
-        profile: Profile::Pure,
+        profile: receipt.profile,
         limits: receipt.limits,
         description: None,
     };
     let file = ComponentFile { action: receipt.action.clone(), pin, path, bytes };
     // Whoever asks may not know where the component comes from.
-    let sandbox = Code::Components(vec![file], CompilerOptions::DEFAULT).start(Settings { n_slots: 1 })?;
+    let code = Code::Components(vec![file], CompilerOptions::DEFAULT);
+    let sandbox = match code.start(Settings { n_slots: 1 }) {
+        Err(CompileError::Start(StartError::Imports { imports, .. })) => {
+            return Ok(Repetition::Differs(format!(
+                "the receipt names the profile '{}', in which this component could not run: it imports {imports}",
+                receipt.profile.as_str()
+            )));
+        }
+        started => started?,
+    };
     Ok(compare(receipt, evidence.openings(), &sandbox.rerun_like(&rerun, receipt.fault)?, Sandbox::engine_digest()))
 }
 

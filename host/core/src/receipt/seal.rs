@@ -12,6 +12,7 @@ use super::{ReceiptKey, Signed, legacy};
 use crate::digest::Digest;
 use crate::json::{self, Members, Value};
 use crate::outcome::{Effect, Failure, Outcome, Run};
+use crate::registry::Profile;
 use crate::reservation::{Reservation, Seal, Sealed};
 use crate::time::Timestamp;
 
@@ -27,10 +28,20 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Ends a reservation with what came of its run. `blinding` must be new and random.
+    /// Ends a reservation with what came of its run under this profile. `blinding` must be new and random.
+    ///
+    /// Of an execution that was interrupted no answer is known, and its pin may be gone: it names no profile.
     #[must_use]
-    pub fn seal(&self, reservation: &Reservation, run: Run, sealed_at: Timestamp, blinding: Blinding) -> Sealed {
+    pub fn seal(
+        &self,
+        reservation: &Reservation,
+        run: Run,
+        profile: Profile,
+        sealed_at: Timestamp,
+        blinding: Blinding,
+    ) -> Sealed {
         let facts = reservation.facts();
+        let profile = if run.outcome == Outcome::Interrupted { Profile::Pure } else { profile };
         let result = match &run.outcome {
             Outcome::Succeeded { result, .. } => result.value(),
             Outcome::Failed(_) | Outcome::Faulted(_) | Outcome::Interrupted => Value::Null,
@@ -49,6 +60,7 @@ impl Sealer {
             nonce: Digest::of(facts.nonce.as_str().as_bytes()),
             approval: facts.approval.as_ref().map(|approval| approval.facts.clone()),
             component: facts.component,
+            profile,
             limits: facts.limits,
             registry: self.registry,
             engine: self.engine.clone(),

@@ -16,7 +16,7 @@ use crate::dsse::EnvelopeError;
 use crate::json::{self, FieldError, Fields, ReadError, Value};
 use crate::names::{Action, NameError, Tenant};
 use crate::outcome::{Fault, Resources, Status};
-use crate::registry::Limits;
+use crate::registry::{Limits, Profile};
 use crate::request::{ExecId, ExecIdSpelling};
 use crate::time::Timestamp;
 
@@ -43,6 +43,8 @@ pub struct Receipt {
     pub approval: Option<Arc<ApprovalFacts>>,
     /// SHA-256 of the component that ran.
     pub component: Digest,
+    /// What the component could import. Spelled only where it is not `pure`.
+    pub profile: Profile,
     /// The limits under which it ran.
     pub limits: Limits,
     /// SHA-256 of the registry of the host that ran it.
@@ -146,8 +148,12 @@ impl Receipt {
             r#"{{"deadline_ms":{deadline_ms},"fuel":{fuel},"memory_bytes":{memory_bytes},"output_bytes":{output_bytes}}}"#
         );
         let Resources { fuel, memory_bytes } = self.resources;
+        let profile = match self.profile {
+            Profile::Pure => String::new(),
+            profile @ Profile::Wasi => format!(r#""profile":"{}","#, profile.as_str()),
+        };
         format!(
-            r#"{{"_type":"{STATEMENT_TYPE}","predicate":{{"action":{action},"approval":{approval},"component":{{"sha256":"{component}"}},"effects":{effects},"engine":{{"sha256":"{engine_digest}","version":{engine_version}}},"exec_id":"{exec_id}","fault":{fault},"limits":{limits},"mode":"{mode}","nonce":{{"sha256":"{nonce}"}},"outcome":"{outcome}","payload":{payload},"registry":{{"sha256":"{registry}"}},"repeated":{repeated},"reserved_at_ms":{reserved_at},"resources":{{"fuel":{fuel},"memory_bytes":{memory_bytes}}},"result":{result},"sealed_at_ms":{sealed_at},"tenant":{tenant}}},"predicateType":"{PREDICATE_TYPE}","subject":[{{"digest":{{"sha256":"{fingerprint}"}},"name":"{SUBJECT}"}}]}}"#,
+            r#"{{"_type":"{STATEMENT_TYPE}","predicate":{{"action":{action},"approval":{approval},"component":{{"sha256":"{component}"}},"effects":{effects},"engine":{{"sha256":"{engine_digest}","version":{engine_version}}},"exec_id":"{exec_id}","fault":{fault},"limits":{limits},"mode":"{mode}","nonce":{{"sha256":"{nonce}"}},"outcome":"{outcome}","payload":{payload},{profile}"registry":{{"sha256":"{registry}"}},"repeated":{repeated},"reserved_at_ms":{reserved_at},"resources":{{"fuel":{fuel},"memory_bytes":{memory_bytes}}},"result":{result},"sealed_at_ms":{sealed_at},"tenant":{tenant}}},"predicateType":"{PREDICATE_TYPE}","subject":[{{"digest":{{"sha256":"{fingerprint}"}},"name":"{SUBJECT}"}}]}}"#,
             action = json::quoted(action.as_str()),
             engine_digest = engine.digest,
             engine_version = json::quoted(&engine.version),
@@ -200,6 +206,7 @@ impl Receipt {
                 output_bytes: limits.count("output_bytes")?,
                 deadline_ms: limits.count("deadline_ms")?,
             },
+            profile: read_profile(&mut fields)?,
             registry: read_sha256(fields.object("registry")?)?,
             engine: EngineFacts { version: engine.text("version")?.into(), digest: read_sha256(engine)? },
             outcome: Status::parse(&fields.text("outcome")?).ok_or(StatementError::Word("outcome"))?,
@@ -233,6 +240,15 @@ pub(super) fn read_subject(statement: &mut Fields) -> Result<Digest, StatementEr
 
 pub(super) fn read_sha256(mut fields: Fields) -> Result<Digest, StatementError> {
     Ok(Digest::parse(&fields.text("sha256")?)?)
+}
+
+/// One spelling for each: `pure` is not spelled at all, as in receipts of hosts that knew no other profile.
+fn read_profile(fields: &mut Fields) -> Result<Profile, StatementError> {
+    match fields.optional_text("profile")?.as_deref().map(Profile::parse) {
+        None => Ok(Profile::Pure),
+        Some(Some(profile)) if profile != Profile::Pure => Ok(profile),
+        Some(_) => Err(StatementError::Word("profile")),
+    }
 }
 
 fn read_commitment(mut fields: Fields) -> Result<Commitment, StatementError> {
