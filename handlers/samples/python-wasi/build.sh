@@ -1,13 +1,7 @@
 #!/bin/sh
-# The probe of ../python without --stub-wasi: it imports WASI 0.2 for real, and runs in the profile `wasi` only.
-# Called like ../python/build.sh, with TOOLS and OUT; gives python-wasi-probe.wasm.
+# The probe of ../python without a stub for WASI: it imports WASI 0.2 for real, and runs in the profile `wasi` only.
+# Called by ../build.sh, after python/probe and with its PATH and OUT; gives python-wasi.wasm.
 set -e
 cd "$(dirname "$0")"
-COMPONENTIZE=$TOOLS/python/bin/componentize-py
-[ -x "$COMPONENTIZE" ] || { echo "python-wasi: skipped, no componentize-py: run tools.sh python" >&2; exit 3; }
-
-WORK=$OUT/parts/python-wasi
-rm -rf "$WORK" && mkdir -p "$WORK"
-cp ../python/probe.py "$WORK"
-PYTHONHASHSEED=0 "$COMPONENTIZE" --quiet --wit-path ../../../wit --world handler \
-    componentize probe --python-path "$WORK" --output "$OUT/python-wasi-probe.wasm"
+PYTHONHASHSEED=0 componentize-py --quiet --wit-path ../../../wit --world handler componentize handler \
+    --python-path ../python/probe/src --python-path ../python/probe/build/python --output "$OUT/python-wasi.wasm"
