@@ -63,7 +63,7 @@ impl Component {
         }
         let bytes = encoder
             .module(core_module)
-            .and_then(|encoder| encoder.encode())
+            .and_then(ComponentEncoder::encode)
             .map_err(|error| not_a_component(format!("{error:#}")))?;
         Self::check(name, bytes)
     }
@@ -87,11 +87,14 @@ impl Component {
     /// When it is none, imports something, or is no handler.
     pub fn check(name: &str, bytes: Vec<u8>) -> Result<Self, KitError> {
         let not_a_component = |reason: String| KitError::NotAComponent { name: name.to_owned(), reason };
+        if !Parser::is_component(&bytes) {
+            return Err(not_a_component("it does not begin as one".to_owned()));
+        }
         let decoded = wit_component::decode(&bytes).map_err(|error| not_a_component(format!("{error:#}")))?;
         let DecodedWasm::Component(resolve, world) = decoded else {
             return Err(not_a_component("it is a WIT package".to_owned()));
         };
-        let world = &resolve.worlds[world];
+        let world = resolve.worlds.get(world).ok_or_else(|| not_a_component("it has no world".to_owned()))?;
         let imports: Vec<_> = world.imports.keys().map(|key| resolve.name_world_key(key)).collect();
         if !imports.is_empty() {
             return Err(KitError::Imports { name: name.to_owned(), imports: imports.join(", ") });
@@ -139,7 +142,8 @@ mod tests {
     #[test]
     fn other_bytes_are_no_component() {
         for bytes in [&b"hello"[..], b"", EMPTY_MODULE] {
-            assert!(matches!(Component::check("x", bytes.to_vec()), Err(KitError::NotAComponent { .. })));
+            let refused = Component::check("x", bytes.to_vec());
+            assert!(matches!(refused, Err(KitError::NotAComponent { .. })), "{bytes:?}: {refused:?}");
         }
         assert!(matches!(Component::encode("x", b"hello"), Err(KitError::NotAComponent { .. })));
     }

@@ -28,6 +28,7 @@ pub(super) fn compile(project: &Project) -> Result<Component, KitError> {
     command.current_dir(&project.folder);
     // Packages are those of the project, not those of whatever environment the shell is in.
     command.env("VIRTUAL_ENV", project.folder.join(".venv")).env("PYTHONHASHSEED", "0");
+    command.env("RUST_BACKTRACE", "0"); // an author is told what Python says, and not where the tool was
     command.args(["--quiet", "--wit-path", "wit", "--world", "handler", "componentize", "handler", "--stub-wasi"]);
     command.args(["--python-path", "src", "--python-path", "build/python", "--output", "build/component.wasm"]);
     tool::succeed(&mut command)?;

@@ -50,6 +50,7 @@ pub(crate) enum Std {
 }
 
 /// All that are there, the usual one first. One that lacks a part cannot build and does not count.
+#[must_use]
 pub fn installed(handlers: &Path) -> Vec<Toolchain> {
     [rustup(handlers), debian(handlers)].into_iter().flatten().flatten().collect()
 }
@@ -130,6 +131,7 @@ impl Toolchain {
     }
 
     /// All that decides about the bytes, as text for a file. Two toolchains with one record make the same components.
+    #[must_use]
     pub fn record(&self) -> &str {
         &self.record
     }
