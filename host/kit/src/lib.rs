@@ -7,7 +7,7 @@
 //!
 //! Invariants
 //! - A component that comes out imports nothing: what a language's runtime asks of WASI is answered inside it.
-//! - A build writes into the project's `build/` and to its component, and nowhere else. It installs nothing.
+//! - A build writes into the project's `build/`, to its component, and to the caches of the language's own tools. It installs nothing.
 
 mod bindings;
 mod component;

@@ -125,3 +125,17 @@ impl fmt::Display for Language {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Language;
+
+    #[test]
+    fn every_language_is_found_by_its_word() {
+        for language in Language::ALL {
+            assert_eq!(language.as_str().parse(), Ok(language));
+        }
+        let error = "cobol".parse::<Language>().expect_err("none").to_string();
+        assert!(error.starts_with("'cobol' is none of the languages: rust, "), "{error}");
+    }
+}

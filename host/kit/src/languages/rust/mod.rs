@@ -15,6 +15,7 @@ use compile::Workspace;
 /// Its allocator is the one of the handlers that the host ships.
 pub(super) const TEMPLATE: Template = &[
     ("Cargo.toml", include_str!("../../../templates/rust/Cargo.toml.txt")),
+    ("Cargo.lock", include_str!("../../../templates/rust/Cargo.lock.txt")),
     ("src/lib.rs", include_str!("../../../templates/rust/lib.rs.txt")),
     ("src/arena.rs", include_str!("../../../../../handlers/arena/src/wasm.rs")),
     ("README.md", include_str!("../../../templates/rust/README.md")),
