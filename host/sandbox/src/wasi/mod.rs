@@ -562,8 +562,9 @@ impl sockets::ip_name_lookup::Host for VirtualWorld {
     fn resolve_addresses(
         &mut self,
         _network: Resource<sockets::network::Network>,
-        _name: String,
+        name: String,
     ) -> SocketResult<Resource<sockets::ip_name_lookup::ResolveAddressStream>> {
+        self.work.charge(name.len() as u64).map_err(SocketError::trap)?;
         Err(denied())
     }
 }
