@@ -13,7 +13,17 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("sandbox", &["openexec-core"]),
     ("server", &["openexec-core", "openexec-ledger", "openexec-sandbox"]),
     ("witness", &["openexec-core"]),
-    ("cli", &["openexec-core", "openexec-kit", "openexec-ledger", "openexec-sandbox", "openexec-server", "openexec-witness"]),
+    (
+        "cli",
+        &[
+            "openexec-core",
+            "openexec-kit",
+            "openexec-ledger",
+            "openexec-sandbox",
+            "openexec-server",
+            "openexec-witness",
+        ],
+    ),
 ];
 
 /// The crates that name a dependency, and must: no other one may.

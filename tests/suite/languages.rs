@@ -51,7 +51,10 @@ fn goes_all_the_way(language: &str) {
     done(&elsewhere, &["handler", "new", "order-price", "--lang", language]);
     let again = done(&elsewhere, &["handler", "build", "order-price"]);
     let varies = again.contains("gives another digest");
-    assert!(varies || component(&setup) == component(&elsewhere), "{language}: other bytes, and nothing says so: {again}");
+    assert!(
+        varies || component(&setup) == component(&elsewhere),
+        "{language}: other bytes, and nothing says so: {again}"
+    );
 
     let wasm = "order-price/order-price.wasm";
     done(&setup, &["handler", "check", wasm]);
@@ -67,7 +70,8 @@ fn goes_all_the_way(language: &str) {
         let request = format!(r#"{{"action":"order.price","payload":{payload},"nonce":"{nonce}"}}"#);
         std::fs::write(folder.join("request.json"), request).expect("a request");
         let mint = ["approval", "mint", "--key", "shield.key", "--request", "request.json", "--tenant", "acme"];
-        let facts = ["--requester", "agent:planner-7", "--issuer", "shield", "--audience", "shop", "--yes", "--as-request"];
+        let facts =
+            ["--requester", "agent:planner-7", "--issuer", "shield", "--audience", "shop", "--yes", "--as-request"];
         serde_json::from_str(&done(&setup, &[&mint[..], &facts[..]].concat())).expect("JSON")
     };
     let accepted = call(PAYLOAD, "order-2026-0001-abcd");
