@@ -11,6 +11,7 @@
 
 mod approvals;
 mod bodies;
+mod calls;
 mod connection;
 mod error;
 mod load;
@@ -33,6 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::approvals::Approver;
 use crate::bodies::Bodies;
+use crate::calls::CallsArgs;
 use crate::connection::Target;
 use crate::error::BenchError;
 use crate::load::Plan;
@@ -57,6 +59,8 @@ enum Command {
     Serve(ServeArgs),
     /// Time what one execution consists of, without a host.
     Primitives(PrimitivesArgs),
+    /// Time one call of each of several components, such as the samples.
+    Calls(CallsArgs),
     /// Time starts of a host with many handlers, compiled ahead of time.
     Start(StartArgs),
     /// Time inclusion proofs in a large log, without a host.
@@ -191,6 +195,11 @@ fn run(command: Command) -> Result<ExitCode, BenchError> {
         Command::Primitives(args) => {
             let primitives = primitives::measure(&args.component, Duration::from_secs(args.seconds))?;
             io::stdout().write_all(primitives.to_text().as_bytes()).map_err(BenchError::Output)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Calls(args) => {
+            let table = calls::measure(&args)?;
+            io::stdout().write_all(table.as_bytes()).map_err(BenchError::Output)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Log(args) => {

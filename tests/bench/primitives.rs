@@ -148,7 +148,7 @@ fn approved(each: Duration) -> Result<Approved, BenchError> {
     Ok(Approved { verify, signature })
 }
 
-fn failed(what: &dyn std::fmt::Display) -> BenchError {
+pub(crate) fn failed(what: &dyn std::fmt::Display) -> BenchError {
     BenchError::Primitive(what.to_string())
 }
 
@@ -160,7 +160,7 @@ fn reserved(i: u64, component: Digest) -> Reserved {
     facts::reserved("demo", body.as_bytes(), component, Limits::default(), NOW.unix_ms())
 }
 
-fn time(each: Duration, mut step: impl FnMut(u64) -> Result<(), BenchError>) -> Result<Duration, BenchError> {
+pub(crate) fn time(each: Duration, mut step: impl FnMut(u64) -> Result<(), BenchError>) -> Result<Duration, BenchError> {
     let (started, mut n) = (Instant::now(), 0_u32);
     while started.elapsed() < each {
         step(u64::from(n))?;
