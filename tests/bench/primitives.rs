@@ -160,7 +160,10 @@ fn reserved(i: u64, component: Digest) -> Reserved {
     facts::reserved("demo", body.as_bytes(), component, Limits::default(), NOW.unix_ms())
 }
 
-pub(crate) fn time(each: Duration, mut step: impl FnMut(u64) -> Result<(), BenchError>) -> Result<Duration, BenchError> {
+pub(crate) fn time(
+    each: Duration,
+    mut step: impl FnMut(u64) -> Result<(), BenchError>,
+) -> Result<Duration, BenchError> {
     let (started, mut n) = (Instant::now(), 0_u32);
     while started.elapsed() < each {
         step(u64::from(n))?;
