@@ -1,7 +1,8 @@
 //! The virtual WASI 0.2 of the profile `wasi`: a world in which nothing is outside of the execution.
 //!
-//! In scope: which interfaces are linked, the state of one run, and an answer to every function that a handler can reach.
-//! Out of scope: time (`clock`), randomness (`random`), components that import nothing (`component`).
+//! In scope: which interfaces are linked, the state of one run, answers about the process: clocks, randomness, environment, exit.
+//! Out of scope: streams and polling (`io`), sockets and names (`sockets`), how time goes (`clock`) and where randomness comes
+//! from (`random`), components that import nothing (`component`).
 //!
 //! Invariants
 //! - Everything is a function of the reservation and the component, so a repetition gives the same bytes and the same fuel.
@@ -11,8 +12,10 @@
 //! - What the host does for a handler costs fuel, and what it keeps for one is bounded.
 
 mod clock;
+mod io;
 mod random;
 mod said;
+mod sockets;
 
 use openexec_core::digest::Digest;
 use openexec_core::reservation::Reserved;
@@ -22,14 +25,11 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesyste
 use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 use wasmtime_wasi::p2::bindings::sync::sockets::udp_create_socket;
 use wasmtime_wasi::p2::bindings::sync::{filesystem as files, sockets as sync_sockets};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random as randomness, sockets};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random as randomness, sockets as network};
 use wasmtime_wasi::p2::pipe::{ClosedInputStream, SinkOutputStream};
-use wasmtime_wasi::p2::{
-    DynInputStream, DynOutputStream, DynPollable, SocketError, SocketResult, StreamError, StreamResult, TcpSocket,
-    subscribe,
-};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamError, StreamResult, subscribe};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtx, WasiSocketsCtxView};
-use wasmtime_wasi_io::bindings::wasi::io::{error, poll as io_poll, streams as io_streams};
+use wasmtime_wasi_io::bindings::wasi::io::error;
 
 use crate::run::RunState;
 use clock::Clock;
@@ -228,14 +228,14 @@ pub(crate) fn link(linker: &mut Linker<RunState>) -> wasmtime::Result<()> {
     error::add_to_linker::<_, OurTable>(l, |state| &mut ours(state).table)?;
     poll::add_to_linker::<_, Ours>(l, ours)?;
     streams::add_to_linker::<_, Ours>(l, ours)?;
-    sockets::network::add_to_linker::<_, Ours>(l, &sockets::network::LinkOptions::default(), ours)?;
-    sockets::tcp_create_socket::add_to_linker::<_, Ours>(l, ours)?;
+    network::network::add_to_linker::<_, Ours>(l, &network::network::LinkOptions::default(), ours)?;
+    network::tcp_create_socket::add_to_linker::<_, Ours>(l, ours)?;
     udp_create_socket::add_to_linker::<_, Ours>(l, ours)?;
-    sockets::ip_name_lookup::add_to_linker::<_, Ours>(l, ours)?;
+    network::ip_name_lookup::add_to_linker::<_, Ours>(l, ours)?;
     // What takes a descriptor or a socket, of which there is none.
     filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, no_files)?;
     files::types::add_to_linker::<_, WasiFilesystem>(l, no_files)?;
-    sockets::instance_network::add_to_linker::<_, WasiSockets>(l, no_sockets)?;
+    network::instance_network::add_to_linker::<_, WasiSockets>(l, no_sockets)?;
     sync_sockets::tcp::add_to_linker::<_, WasiSockets>(l, no_sockets)?;
     sync_sockets::udp::add_to_linker::<_, WasiSockets>(l, no_sockets)?;
     Ok(())
@@ -389,203 +389,5 @@ impl cli::terminal_stdout::Host for VirtualWorld {
 impl cli::terminal_stderr::Host for VirtualWorld {
     fn get_terminal_stderr(&mut self) -> wasmtime::Result<Option<Resource<cli::terminal_output::TerminalOutput>>> {
         Ok(None)
-    }
-}
-
-impl poll::Host for VirtualWorld {
-    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
-        if pollables.is_empty() {
-            return Err(NotGiven("a wait for nothing").into());
-        }
-        self.poll_all(pollables.len())?;
-        self.clock.wait(io_poll::Host::poll(&mut self.table, pollables))
-    }
-}
-
-impl poll::HostPollable for VirtualWorld {
-    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
-        self.poll_all(1)?;
-        self.clock.wait(io_poll::HostPollable::ready(&mut self.table, pollable)) // says no rather than wait
-    }
-
-    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        self.poll_all(1)?;
-        self.clock.wait(io_poll::HostPollable::block(&mut self.table, pollable))
-    }
-
-    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        io_poll::HostPollable::drop(&mut self.table, pollable)
-    }
-}
-
-impl streams::Host for VirtualWorld {
-    fn convert_stream_error(&mut self, error: StreamError) -> wasmtime::Result<streams::StreamError> {
-        Ok(io_streams::Host::convert_stream_error(&mut self.table, error)?.into())
-    }
-}
-
-/// Standard output and standard error are always ready, and never waited for.
-impl streams::HostOutputStream for VirtualWorld {
-    fn check_write(&mut self, stream: Resource<DynOutputStream>) -> StreamResult<u64> {
-        self.table.get(&stream)?;
-        Ok(WRITE_BYTES_MAX)
-    }
-
-    fn write(&mut self, stream: Resource<DynOutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
-        self.print(&stream, &bytes)
-    }
-
-    fn blocking_write_and_flush(&mut self, stream: Resource<DynOutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
-        self.print(&stream, &bytes)
-    }
-
-    fn flush(&mut self, stream: Resource<DynOutputStream>) -> StreamResult<()> {
-        self.table.get(&stream)?;
-        Ok(())
-    }
-
-    fn blocking_flush(&mut self, stream: Resource<DynOutputStream>) -> StreamResult<()> {
-        self.flush(stream)
-    }
-
-    fn write_zeroes(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
-        self.table.get(&stream)?;
-        if len > WRITE_BYTES_MAX {
-            return Err(StreamError::Trap(NotGiven("room for more than 64 KiB written at once").into()));
-        }
-        self.work.charge(len).map_err(StreamError::Trap)
-    }
-
-    fn blocking_write_zeroes_and_flush(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
-        self.write_zeroes(stream, len)
-    }
-
-    /// The only stream to take from is standard input, which has ended.
-    fn splice(
-        &mut self,
-        to: Resource<DynOutputStream>,
-        from: Resource<DynInputStream>,
-        _len: u64,
-    ) -> StreamResult<u64> {
-        self.table.get(&to)?;
-        self.table.get(&from)?;
-        Err(StreamError::Closed)
-    }
-
-    fn blocking_splice(
-        &mut self,
-        to: Resource<DynOutputStream>,
-        from: Resource<DynInputStream>,
-        len: u64,
-    ) -> StreamResult<u64> {
-        self.splice(to, from, len)
-    }
-
-    fn subscribe(&mut self, stream: Resource<DynOutputStream>) -> wasmtime::Result<Resource<DynPollable>> {
-        subscribe(&mut self.table, stream)
-    }
-
-    fn drop(&mut self, stream: Resource<DynOutputStream>) -> wasmtime::Result<()> {
-        self.table.delete(stream).map(drop).map_err(Into::into)
-    }
-}
-
-/// Standard input has ended before it began.
-impl streams::HostInputStream for VirtualWorld {
-    fn read(&mut self, stream: Resource<DynInputStream>, _len: u64) -> StreamResult<Vec<u8>> {
-        self.table.get(&stream)?;
-        Err(StreamError::Closed)
-    }
-
-    fn blocking_read(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<Vec<u8>> {
-        self.read(stream, len)
-    }
-
-    fn skip(&mut self, stream: Resource<DynInputStream>, _len: u64) -> StreamResult<u64> {
-        self.table.get(&stream)?;
-        Err(StreamError::Closed)
-    }
-
-    fn blocking_skip(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
-        self.skip(stream, len)
-    }
-
-    fn subscribe(&mut self, stream: Resource<DynInputStream>) -> wasmtime::Result<Resource<DynPollable>> {
-        subscribe(&mut self.table, stream)
-    }
-
-    fn drop(&mut self, stream: Resource<DynInputStream>) -> wasmtime::Result<()> {
-        self.table.delete(stream).map(drop).map_err(Into::into)
-    }
-}
-
-/// What `errno` says where something is not permitted.
-fn denied() -> SocketError {
-    sockets::network::ErrorCode::AccessDenied.into()
-}
-
-impl sockets::network::Host for VirtualWorld {
-    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<sockets::network::ErrorCode> {
-        error.downcast()
-    }
-
-    fn network_error_code(
-        &mut self,
-        _error: Resource<wasmtime::Error>,
-    ) -> wasmtime::Result<Option<sockets::network::ErrorCode>> {
-        Ok(None) // no stream leads to a network
-    }
-}
-
-impl sockets::network::HostNetwork for VirtualWorld {
-    fn drop(&mut self, network: Resource<sockets::network::Network>) -> wasmtime::Result<()> {
-        self.table.delete(network).map(drop).map_err(Into::into)
-    }
-}
-
-impl sockets::tcp_create_socket::Host for VirtualWorld {
-    fn create_tcp_socket(&mut self, _family: sockets::network::IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
-        Err(denied())
-    }
-}
-
-impl udp_create_socket::Host for VirtualWorld {
-    fn create_udp_socket(
-        &mut self,
-        _family: sockets::network::IpAddressFamily,
-    ) -> SocketResult<Resource<wasmtime_wasi::p2::UdpSocket>> {
-        Err(denied())
-    }
-}
-
-impl sockets::ip_name_lookup::Host for VirtualWorld {
-    fn resolve_addresses(
-        &mut self,
-        _network: Resource<sockets::network::Network>,
-        name: String,
-    ) -> SocketResult<Resource<sockets::ip_name_lookup::ResolveAddressStream>> {
-        self.work.charge(name.len() as u64).map_err(SocketError::trap)?;
-        Err(denied())
-    }
-}
-
-/// No lookup begins, so there is no stream of addresses.
-impl sockets::ip_name_lookup::HostResolveAddressStream for VirtualWorld {
-    fn resolve_next_address(
-        &mut self,
-        _stream: Resource<sockets::ip_name_lookup::ResolveAddressStream>,
-    ) -> SocketResult<Option<sockets::network::IpAddress>> {
-        Err(denied())
-    }
-
-    fn subscribe(
-        &mut self,
-        _stream: Resource<sockets::ip_name_lookup::ResolveAddressStream>,
-    ) -> wasmtime::Result<Resource<DynPollable>> {
-        Err(NotGiven("names").into())
-    }
-
-    fn drop(&mut self, stream: Resource<sockets::ip_name_lookup::ResolveAddressStream>) -> wasmtime::Result<()> {
-        self.table.delete(stream).map(drop).map_err(Into::into)
     }
 }
