@@ -10,6 +10,7 @@ mod canonical;
 mod clawshield;
 mod crash;
 mod evidence;
+mod fused;
 mod governing;
 mod handlers;
 mod hostile;

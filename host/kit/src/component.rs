@@ -8,6 +8,7 @@ use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding};
 
 use crate::KitError;
 use crate::bindings::contract;
+use crate::fuse::fuse;
 
 /// What every handler exports, as `wit/handler.wit` names it.
 pub const EXPORT: &str = "openexec:handler/guest@1.0.0";
@@ -79,6 +80,19 @@ impl Component {
         wit_component::embed_component_metadata(&mut core_module, &resolve, world, strings, false)
             .map_err(|error| KitError::NotAComponent { name: name.to_owned(), reason: format!("{error:#}") })?;
         Self::encode_with(name, &core_module, adapter)
+    }
+
+    /// From a component of many core modules, as tools link them: the same handler in one core module.
+    ///
+    /// # Errors
+    /// As `check`, and when its core modules are put together in a way that is not known here.
+    pub fn fused(name: &str, bytes: Vec<u8>) -> Result<Self, KitError> {
+        let Self(linked) = Self::check(name, bytes)?;
+        let module = fuse(&linked).map_err(|error| KitError::NotAComponent {
+            name: name.to_owned(),
+            reason: format!("its core modules do not become one: {error}"),
+        })?;
+        Self::encode_bare(name, module, StringEncoding::UTF8, Adapter::Strict)
     }
 
     /// From a component, as another tool made it.

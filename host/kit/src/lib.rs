@@ -13,6 +13,7 @@ mod bindings;
 mod component;
 mod error;
 mod files;
+mod fuse;
 mod languages;
 mod project;
 mod tool;

@@ -117,6 +117,9 @@ fn pool(n_slots: u32, memory_bytes_max: u64) -> wasmtime::Result<PoolingAllocati
     pool.max_core_instances_per_component(CORE_INSTANCES_MAX);
     pool.max_memories_per_component(MEMORIES_MAX);
     pool.max_tables_per_component(TABLES_MAX);
+    // One module may have them all: the kit makes one of the many that a tool has linked.
+    pool.max_memories_per_module(MEMORIES_MAX);
+    pool.max_tables_per_module(TABLES_MAX);
     pool.table_elements(TABLE_ELEMENTS_MAX);
     pool.max_memory_size(usize::try_from(memory_bytes_max)?);
     pool.total_stacks(0); // of fibers, which no run has: 2 GiB otherwise, with a system call for each, at every start

@@ -72,7 +72,7 @@ fn compile(project: &Project, language: Language, source: &str) -> Result<Compon
         componentize.env("LD_PRELOAD", parts.join("fixed.so"));
     }
     tool::succeed(&mut componentize)?;
-    Component::check(project.name.as_str(), files::read(&parts.join("component.wasm"))?)
+    Component::fused(project.name.as_str(), files::read(&parts.join("component.wasm"))?)
 }
 
 /// A program from npm, started in the project's folder, with the Node.js that it runs in.

@@ -32,7 +32,7 @@ pub(super) fn compile(project: &Project) -> Result<Component, KitError> {
     command.args(["--quiet", "--wit-path", "wit", "--world", "handler", "componentize", "handler", "--stub-wasi"]);
     command.args(["--python-path", "src", "--python-path", "build/python", "--output", "build/component.wasm"]);
     tool::succeed(&mut command)?;
-    Component::check(project.name.as_str(), files::read(&parts.join("component.wasm"))?)
+    Component::fused(project.name.as_str(), files::read(&parts.join("component.wasm"))?)
 }
 
 fn schemas(project: &Project) -> Result<String, KitError> {
