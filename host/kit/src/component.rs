@@ -66,7 +66,7 @@ impl Component {
             .module(core_module)
             .and_then(ComponentEncoder::encode)
             .map_err(|error| not_a_component(format!("{error:#}")))?;
-        Self::check(name, bytes)
+        if imported.is_empty() { Self::check(name, bytes) } else { Self::fused(name, bytes) }
     }
 
     /// The same for one without the contract in it, as compilers make it that know nothing of components.

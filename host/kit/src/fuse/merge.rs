@@ -3,15 +3,15 @@
 //! In scope: what each index of each part becomes, values that are constant now, the sections of the one module.
 //! Out of scope: which parts there are (`linked`).
 //!
-//! Parts stay in the order of their instances. None of them runs anything when it is instantiated, so it makes no
-//! difference that all tables and memories are filled before anything runs.
+//! Parts stay in the order of their instances. Only the last of them may run something when it is instantiated: by then
+//! all tables and memories are filled, as they are in one module.
 
 use std::collections::HashMap;
 
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
     CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, ExportKind, ExportSection, Function,
-    FunctionSection, GlobalSection, MemorySection, Module, TableSection, TagSection, TypeSection,
+    FunctionSection, GlobalSection, MemorySection, Module, StartSection, TableSection, TagSection, TypeSection,
 };
 use wasmparser::{ExternalKind, Operator, Parser, Payload, TypeRef};
 
@@ -37,6 +37,8 @@ struct Part<'a> {
     n_types: u32,
     n_elements: u32,
     n_data: u32,
+    /// What it runs when it is instantiated.
+    start: Option<u32>,
     /// The globals that it defines: those that never change, by their initial value.
     constants: Vec<Option<wasmparser::ConstExpr<'a>>>,
 }
@@ -90,6 +92,7 @@ struct Sections {
     tags: TagSection,
     globals: GlobalSection,
     exports: ExportSection,
+    start: Option<u32>,
     elements: ElementSection,
     code: CodeSection,
     data: DataSection,
@@ -103,6 +106,9 @@ pub(super) fn merge(linked: &Linked<'_>) -> Result<Vec<u8>, FuseError> {
     let (mut n_types, mut n_elements, mut n_data) = (0, 0, 0);
     for (number, part) in parts.parts.iter().enumerate() {
         let Some(part) = part else { continue };
+        if sections.start.is_some() {
+            return Err(FuseError::Starts); // the part before this one was not the last
+        }
         let indices = parts.indices(number, part, n_types, &mut traps)?;
         let mut renumbering = Renumbering {
             parts: &parts,
@@ -113,6 +119,7 @@ pub(super) fn merge(linked: &Linked<'_>) -> Result<Vec<u8>, FuseError> {
             first_data: n_data,
         };
         sections.add(part, &mut renumbering)?;
+        sections.start = part.start.map(|function| renumbering.function_index(function)).transpose()?;
         n_types += part.n_types;
         n_elements += part.n_elements;
         n_data += part.n_data;
@@ -298,6 +305,7 @@ impl<'a> Part<'a> {
             n_types: 0,
             n_elements: 0,
             n_data: 0,
+            start: None,
             constants: Vec::new(),
         };
         let [functions, tables, memories, globals, tags] = &mut part.n_defined;
@@ -332,7 +340,7 @@ impl<'a> Part<'a> {
                 }
                 Payload::ElementSection(section) => part.n_elements = section.count(),
                 Payload::DataSection(section) => part.n_data = section.count(),
-                Payload::StartSection { .. } => return Err(FuseError::Starts),
+                Payload::StartSection { func, .. } => part.start = Some(func),
                 _ => {}
             }
         }
@@ -444,7 +452,11 @@ impl Sections {
         if !self.tags.is_empty() {
             module.section(&self.tags);
         }
-        module.section(&self.globals).section(&self.exports).section(&self.elements);
+        module.section(&self.globals).section(&self.exports);
+        if let Some(function_index) = self.start {
+            module.section(&StartSection { function_index });
+        }
+        module.section(&self.elements);
         module.section(&DataCountSection { count: n_data }).section(&self.code).section(&self.data);
         module.finish()
     }
