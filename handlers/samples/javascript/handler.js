@@ -8,6 +8,8 @@
 import outputSchema from "./output.schema.json";
 import payloadSchema from "./payload.schema.json";
 
+const NAME = /^[A-Za-z0-9-]{1,40}$/; // made once: where a pattern stands, one is made each time
+const CURRENCY = /^[A-Z]{3}$/;
 const CURRENCIES = ["EUR", "GBP", "USD"];
 const LINES_MAX = 100;
 const QUANTITY_MAX = 10_000;
@@ -51,22 +53,19 @@ function handle(request) {
 
 function parseOrder(text) {
   const payload = JSON.parse(text); // the host sends nothing but JSON objects
-  if (hasExactly(payload, "currency", "lines", "order") && isText(payload.currency, /^[A-Z]{3}$/) &&
-      isName(payload.order) && Array.isArray(payload.lines) && payload.lines.every(isLine)) return payload;
+  if (hasMembers(payload, "currency,lines,order") && isText(payload.currency, CURRENCY) && isText(payload.order, NAME) &&
+      Array.isArray(payload.lines) && payload.lines.every(isLine)) return payload;
   throw { tag: "invalid-payload", val: "payload-malformed: expected an order as the payload schema says" };
 }
 
-const isLine = (line) =>
-  hasExactly(line, "quantity", "sku", "unit_minor") && isName(line.sku) &&
+const isLine = (line) => hasMembers(line, "quantity,sku,unit_minor") && isText(line.sku, NAME) &&
   Number.isSafeInteger(line.quantity) && Number.isSafeInteger(line.unit_minor);
-
-const isName = (value) => isText(value, /^[A-Za-z0-9-]{1,40}$/);
 
 const isText = (value, pattern) => typeof value === "string" && pattern.test(value);
 
 // Canonical JSON sorts members, so that comparing their names in order is enough.
-const hasExactly = (value, ...names) =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).join() === names.join();
+const hasMembers = (value, names) =>
+  typeof value === "object" && value !== null && Object.keys(value).join() === names;
 
 const describe = () => ({
   title: "Order confirmation",
