@@ -131,6 +131,11 @@ pub fn encode_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Appends the base64 of `bytes`.
+pub fn push_base64(bytes: &[u8], text: &mut String) {
+    STANDARD.encode_string(bytes, text);
+}
+
 impl PublicKey {
     /// The key with this encoding.
     ///
