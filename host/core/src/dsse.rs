@@ -8,10 +8,18 @@
 //!   to verify.
 //! - An envelope is refused, not repaired: strict base64, no unknown members.
 
+use std::fmt::Write as _;
+
 use crate::digest::Digest;
-use crate::json::{FieldError, Fields, Members, Value};
+use crate::json::{FieldError, Fields, Members, Quoted, Value};
 use crate::keys::{self, KeyId, Signature};
 use crate::limits::{ENVELOPE_PAYLOAD_BYTES_MAX, ENVELOPE_SIGNATURES_MAX};
+
+/// JSON around a signature of an envelope, with the signature and its key id.
+const SIGNATURE_BYTES: usize = 192;
+
+/// JSON around the other members of an envelope.
+const FRAME_BYTES: usize = 64;
 
 /// Signed bytes with their signatures. Nothing of it is true before a signature was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +64,36 @@ pub enum EnvelopeError {
 /// The bytes that are signed: `DSSEv1 SP LEN(type) SP type SP LEN(payload) SP payload`.
 #[must_use]
 pub fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
-    [head.as_bytes(), payload].concat()
+    [head(payload_type, payload).as_bytes(), payload].concat()
+}
+
+/// The identity of what was signed: SHA-256 of the bytes that are signed.
+#[must_use]
+pub fn reference(payload_type: &str, payload: &[u8]) -> Digest {
+    Digest::of_pieces(&[head(payload_type, payload).as_bytes(), payload])
+}
+
+/// What goes before the payload.
+fn head(payload_type: &str, payload: &[u8]) -> String {
+    format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len())
+}
+
+/// Appends an envelope as canonical JSON (RFC 8785).
+pub fn push_json(payload_type: &str, payload: &[u8], signatures: &[EnvelopeSignature], text: &mut String) {
+    text.reserve(payload.len() * 4 / 3 + payload_type.len() + signatures.len() * SIGNATURE_BYTES + FRAME_BYTES);
+    text.push_str(r#"{"payload":""#);
+    keys::push_base64(payload, text);
+    let _ = write!(text, r#"","payloadType":{},"signatures":["#, Quoted(payload_type)); // a string takes everything
+    for (i, EnvelopeSignature { key_id, signature }) in signatures.iter().enumerate() {
+        text.push_str(if i == 0 { "{" } else { ",{" });
+        if let Some(key_id) = key_id {
+            let _ = write!(text, r#""keyid":"{key_id}","#);
+        }
+        text.push_str(r#""sig":""#);
+        keys::push_base64(signature.as_bytes(), text);
+        text.push_str(r#""}"#);
+    }
+    text.push_str("]}");
 }
 
 impl Envelope {
@@ -119,7 +155,7 @@ impl Envelope {
     /// The identity of what was signed: SHA-256 of the bytes that are signed.
     #[must_use]
     pub fn reference(&self) -> Digest {
-        Digest::of(&self.pre_authentication_encoding())
+        reference(&self.payload_type, &self.payload)
     }
 
     /// The payload. Not to be believed before a signature was verified.
@@ -134,7 +170,15 @@ impl Envelope {
         &self.signatures
     }
 
-    /// The envelope as JSON, as `parse` reads it.
+    /// The envelope as canonical JSON, as `parse` reads it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut text = String::new();
+        push_json(&self.payload_type, &self.payload, &self.signatures, &mut text);
+        text
+    }
+
+    /// The envelope as a value, to stand inside a larger document.
     #[must_use]
     pub fn to_value(&self) -> Value {
         let text = |text: &str| Value::String(text.to_owned());

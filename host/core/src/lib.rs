@@ -19,6 +19,7 @@ pub mod keys;
 pub mod limits;
 pub mod lock;
 pub mod log;
+mod multiples;
 pub mod names;
 pub mod outcome;
 pub mod receipt;

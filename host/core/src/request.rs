@@ -14,7 +14,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::digest::Digest;
-use crate::json::{self, FieldError, Fields, Members, ReadError, Value};
+use crate::json::{self, FieldError, Fields, Members, Quoted, ReadError, Value};
 use crate::names::{Action, Audience, NameError, Nonce, Tenant};
 
 /// What a caller asks for.
@@ -87,14 +87,13 @@ impl Identity {
     /// The identity of a request of which the digest of the payload is enough.
     #[must_use]
     pub fn of(audience: &Audience, tenant: &Tenant, action: &Action, nonce: &Nonce, payload: Digest) -> Self {
-        // Every name is printable ASCII and `jcs` escapes it, so the record can be written member by member, in order.
-        let quoted = |text: &str| json::jcs(&Value::String(text.to_owned()));
+        // Every name is printable ASCII and is escaped as JCS does it, so the record can be written member by member, in order.
         let record = format!(
             r#"{{"action":{},"audience":{},"nonce":{},"payload":{{"sha256":"{payload}"}},"tenant":{},"type":"urn:openexec:request:v2"}}"#,
-            quoted(action.as_str()),
-            quoted(audience.as_str()),
-            quoted(nonce.as_str()),
-            quoted(tenant.as_str()),
+            Quoted(action.as_str()),
+            Quoted(audience.as_str()),
+            Quoted(nonce.as_str()),
+            Quoted(tenant.as_str()),
         );
         let fingerprint = Digest::of(record.as_bytes());
         Self { exec_id: ExecId::of(&fingerprint), record, fingerprint }

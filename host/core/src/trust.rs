@@ -18,6 +18,9 @@ use crate::limits::{APPROVAL_LIFETIME_S_DEFAULT, APPROVAL_LIFETIME_S_MAX, THRESH
 use crate::names::{Action, Audience, Label, Principal, Tenant};
 use crate::time::Timestamp;
 
+/// Keys of a trust file that may each take the memory of one that is used often.
+const KEYS_OFTEN_MAX: usize = 64;
+
 /// The role without which a key approves nothing.
 pub const APPROVER: &str = "approver";
 
@@ -166,6 +169,7 @@ impl Trust {
     /// Trust in ClawShield's key, in a trust file, or in both; `None` where there is neither.
     #[must_use]
     pub fn of(legacy: Option<LegacyTrust>, file: Option<TrustFile>) -> Option<Self> {
+        let legacy = legacy.map(|legacy| LegacyTrust { key: legacy.key.used_often(), ..legacy });
         if legacy.is_none() && file.is_none() { None } else { Some(Self { legacy, file }) }
     }
 
@@ -198,8 +202,12 @@ impl TrustFile {
         }
         let mut keys = BTreeMap::new();
         let mut names = BTreeSet::new();
+        let are_few = raw.key.len() <= KEYS_OFTEN_MAX;
         for raw in raw.key {
-            let key = raw.check()?;
+            let mut key = raw.check()?;
+            if are_few {
+                key.public = key.public.used_often();
+            }
             let refuse = |problem| entry("key", key.name.as_str(), problem);
             if !names.insert(key.name.clone()) {
                 return Err(refuse("another key has the same name: names are for people, so each must be its own"));

@@ -3,12 +3,17 @@
 //! In scope: the facts, their one spelling (JCS), reading them back.
 //! Out of scope: verifying an approval (`v1`, `v2`, `quorum`), which is where the facts come from.
 
+use std::fmt::{self, Write as _};
+
 use super::Format;
 use super::v2::Decision;
 use crate::digest::{Digest, DigestSpelling};
-use crate::json::{self, FieldError, Fields, Value};
+use crate::json::{self, FieldError, Fields, Nullable, Quoted, Value};
 use crate::keys::KeyId;
 use crate::names::{NameError, Note};
+
+/// Room for the facts of an approval with a few signers.
+const BYTES_AT_FIRST: usize = 512;
 
 /// Facts about an authentic approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,23 +58,27 @@ impl ApprovalFacts {
     /// The facts as JSON, in their one spelling.
     #[must_use]
     pub fn spell(&self) -> String {
-        let Self { format, reference, signers, trust, policy_bundle, preview, decision } = self;
-        let signers = signers.iter().map(|signer| format!("\"{signer}\"")).collect::<Vec<_>>().join(",");
-        let decision = decision.as_ref().map_or_else(
-            || "null".to_owned(),
-            |Decision { id, trace_id }| {
-                let trace_id =
-                    trace_id.as_ref().map_or_else(|| "null".to_owned(), |trace| json::quoted(trace.as_str()));
-                format!(r#"{{"id":{},"trace_id":{trace_id}}}"#, json::quoted(id.as_str()))
-            },
-        );
-        format!(
-            r#"{{"decision":{decision},"format":"{}","policy_bundle":{},"preview":{},"ref":{{"sha256":"{reference}"}},"signers":[{signers}],"trust":{}}}"#,
-            format.as_str(),
-            spell_digest(*policy_bundle),
-            spell_digest(*preview),
-            spell_digest(*trust),
-        )
+        let mut text = String::with_capacity(BYTES_AT_FIRST);
+        let _ = write!(text, "{}", self.spelling()); // a string takes everything
+        text
+    }
+
+    /// Displays what `spell` spells, to stand inside a larger text.
+    pub(crate) fn spelling(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| {
+            let Self { format, reference, signers, trust, policy_bundle, preview, decision } = self;
+            let decision = Nullable(decision.as_ref().map(spelling_of_decision));
+            let (policy_bundle, preview) = (spelling_of_digest(*policy_bundle), spelling_of_digest(*preview));
+            let format = format.as_str();
+            write!(
+                f,
+                r#"{{"decision":{decision},"format":"{format}","policy_bundle":{policy_bundle},"preview":{preview},"ref":{{"sha256":"{reference}"}},"signers":["#
+            )?;
+            for (i, signer) in signers.iter().enumerate() {
+                write!(f, r#"{}"{signer}""#, if i == 0 { "" } else { "," })?;
+            }
+            write!(f, r#"],"trust":{}}}"#, spelling_of_digest(*trust))
+        })
     }
 
     /// Reads what `spell` writes, and nothing else.
@@ -97,8 +106,13 @@ impl ApprovalFacts {
     }
 }
 
-fn spell_digest(digest: Option<Digest>) -> String {
-    digest.map_or_else(|| "null".to_owned(), |digest| format!(r#"{{"sha256":"{digest}"}}"#))
+fn spelling_of_digest(digest: Option<Digest>) -> impl fmt::Display {
+    Nullable(digest.map(|digest| fmt::from_fn(move |f| write!(f, r#"{{"sha256":"{digest}"}}"#))))
+}
+
+fn spelling_of_decision(Decision { id, trace_id }: &Decision) -> impl fmt::Display {
+    let trace_id = Nullable(trace_id.as_ref().map(|trace_id| Quoted(trace_id.as_str())));
+    fmt::from_fn(move |f| write!(f, r#"{{"id":{},"trace_id":{trace_id}}}"#, Quoted(id.as_str())))
 }
 
 fn read_digest(fields: &mut Fields, member: &'static str) -> Result<Option<Digest>, FactsError> {

@@ -9,7 +9,7 @@
 use super::quorum::{self, Approvers};
 use super::{
     ApprovalFacts, ApprovalUse, Authentic, Call, Ceilings, Format, NotApproved, VerifiedApproval, Window, is_uuid,
-    malformed, require, require_tenant, text_of,
+    malformed, require, require_tenant,
 };
 use crate::digest::Digest;
 use crate::dsse::Envelope;
@@ -325,7 +325,7 @@ pub(super) fn verify(
             lifetime_s_max: class.map_or(APPROVAL_LIFETIME_S_DEFAULT, |class| class.lifetime_s_max),
         },
         ceilings: body.ceilings,
-        kept: ApprovalUse { facts: facts(key_ids).into(), text: text_of(&envelope.to_value()) },
+        kept: ApprovalUse { facts: facts(key_ids).into(), text: envelope.to_json().into() },
         tenant: body.tenant,
     })
 }

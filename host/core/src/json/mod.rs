@@ -16,7 +16,7 @@ mod write;
 
 pub use fields::{FieldError, Fields, PlainName};
 pub use read::{ReadError, ReadErrorKind, read, read_evidence, read_presented, read_rendered};
-pub use write::{jcs, pyjson_compact, pyjson_spaced, quoted};
+pub use write::{Nullable, Quoted, jcs, pyjson_compact, pyjson_spaced, quoted};
 
 use crate::limits::JSON_INTEGER_MAX;
 

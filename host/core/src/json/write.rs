@@ -4,14 +4,18 @@
 //! Out of scope: reading them back (`read`).
 
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 use super::{Members, Value, number};
+
+/// Room for most of what is spelled here, so that it seldom has to be moved while it grows.
+const BYTES_AT_FIRST: usize = 512;
 
 /// RFC 8785: members sorted by UTF-16 code unit, no white space, ECMAScript numbers, everything that need not be
 /// escaped as it is.
 #[must_use]
 pub fn jcs(value: &Value) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(BYTES_AT_FIRST);
     Writer { form: Form::Jcs, out: &mut out }.value(value);
     out
 }
@@ -22,6 +26,34 @@ pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     Writer { form: Form::Jcs, out: &mut out }.string(text);
     out
+}
+
+/// Displays the JCS of one string, to stand inside a larger text.
+#[derive(Debug)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.bytes().all(is_plain) {
+            return f.write_str(&quoted(self.0));
+        }
+        f.write_str("\"")?;
+        f.write_str(self.0)?;
+        f.write_str("\"")
+    }
+}
+
+/// Displays what may be missing: as `null`, then.
+#[derive(Debug)]
+pub struct Nullable<T>(pub Option<T>);
+
+impl<T: fmt::Display> fmt::Display for Nullable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("null"),
+            Some(value) => value.fmt(f),
+        }
+    }
 }
 
 /// `json.dumps(value, sort_keys=True, separators=(",", ":"))`: the spelling that ClawShield digests.
@@ -67,7 +99,9 @@ impl Writer<'_> {
             Value::Null => self.out.push_str("null"),
             Value::Bool(true) => self.out.push_str("true"),
             Value::Bool(false) => self.out.push_str("false"),
-            Value::Integer(integer) => self.out.push_str(&integer.to_string()),
+            Value::Integer(integer) => {
+                let _ = write!(self.out, "{integer}"); // a string takes everything
+            }
             Value::Float(float) => match self.form {
                 Form::Jcs => number::push_ecmascript(*float, self.out),
                 Form::PythonCompact | Form::PythonSpaced => number::push_python(*float, self.out),
@@ -103,7 +137,7 @@ impl Writer<'_> {
     /// `Members` are in code point order, which is CPython's. JCS wants UTF-16 order, which differs only where a name
     /// has a character above U+DFFF.
     fn in_order<'a>(&self, members: &'a Members) -> Cow<'a, [(String, Value)]> {
-        let orders_agree = members.0.iter().all(|(name, _)| name.chars().all(|c| c < '\u{e000}'));
+        let orders_agree = members.0.iter().all(|(name, _)| name.is_ascii() || name.chars().all(|c| c < '\u{e000}'));
         if self.form != Form::Jcs || orders_agree {
             return Cow::Borrowed(&members.0);
         }
@@ -145,7 +179,7 @@ impl Writer<'_> {
     /// Writes a character as UTF-16, escaped.
     fn escape(&mut self, character: char) {
         for unit in character.encode_utf16(&mut [0; 2]) {
-            self.out.push_str(&format!("\\u{unit:04x}"));
+            let _ = write!(self.out, "\\u{unit:04x}"); // a string takes everything
         }
     }
 }

@@ -20,7 +20,7 @@ mod statement;
 use std::sync::Arc;
 
 use crate::digest::Digest;
-use crate::dsse::{self, Envelope};
+use crate::dsse::{self, Envelope, EnvelopeSignature};
 use crate::json::Value;
 use crate::keys::{KeyId, PublicKey, Signature};
 use crate::signing::SecretKey;
@@ -74,7 +74,7 @@ impl Signed {
     /// The identity of the receipt, and what the log has of it: SHA-256 of the bytes that are signed.
     #[must_use]
     pub fn reference(&self) -> Digest {
-        Digest::of(&self.message())
+        dsse::reference(PAYLOAD_TYPE, self.statement.as_bytes())
     }
 
     /// Makes sure that this key signed the statement.
@@ -92,12 +92,15 @@ impl Signed {
     /// The envelope as JSON: canonical, and the same whenever it is asked for.
     #[must_use]
     pub fn to_json(&self) -> String {
-        format!(
-            r#"{{"payload":"{}","payloadType":"{PAYLOAD_TYPE}","signatures":[{{"keyid":"{}","sig":"{}"}}]}}"#,
-            crate::keys::encode_base64(self.statement.as_bytes()),
-            self.key_id,
-            self.signature.to_base64(),
-        )
+        let mut text = String::new();
+        self.push_json(&mut text);
+        text
+    }
+
+    /// Appends `to_json`.
+    pub fn push_json(&self, text: &mut String) {
+        let signature = EnvelopeSignature { key_id: Some(self.key_id), signature: self.signature };
+        dsse::push_json(PAYLOAD_TYPE, self.statement.as_bytes(), &[signature], text);
     }
 
     /// The same envelope as a value, to stand inside a larger document.

@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::digest::{Digest, DigestSpelling};
+use crate::json::Nullable;
 use crate::outcome::Outcome;
 
 /// The random value behind the salts of one execution.
@@ -79,10 +80,9 @@ impl Openings {
     /// As JSON: a salt for each commitment, null where there is none.
     #[must_use]
     pub fn spell(&self) -> String {
-        let opening = |salt: Salt| format!(r#"{{"salt":"{salt}"}}"#);
-        let nullable = |salt: Option<Salt>| salt.map_or_else(|| "null".to_owned(), opening);
-        let (payload, result, effects) = (opening(self.payload), nullable(self.result), nullable(self.effects));
-        format!(r#"{{"effects":{effects},"payload":{payload},"result":{result}}}"#)
+        let opening = |salt: Salt| fmt::from_fn(move |f| write!(f, r#"{{"salt":"{salt}"}}"#));
+        let (payload, result, effects) = (opening(self.payload), self.result.map(opening), self.effects.map(opening));
+        format!(r#"{{"effects":{},"payload":{payload},"result":{}}}"#, Nullable(effects), Nullable(result))
     }
 }
 

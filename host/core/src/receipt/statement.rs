@@ -6,6 +6,7 @@
 //! The statement is read strictly: whatever this module would not write itself is refused. A later version of the
 //! statement gets a later `predicateType`.
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::opening::{Commitment, Part};
@@ -13,7 +14,7 @@ use super::{PAYLOAD_TYPE, STATEMENT_TYPE};
 use crate::approval::{ApprovalFacts, FactsError};
 use crate::digest::{Digest, DigestSpelling};
 use crate::dsse::EnvelopeError;
-use crate::json::{self, FieldError, Fields, ReadError, Value};
+use crate::json::{self, FieldError, Fields, Nullable, Quoted, ReadError, Value};
 use crate::names::{Action, NameError, Tenant};
 use crate::outcome::{Fault, Resources, Status};
 use crate::registry::{Limits, Profile};
@@ -25,6 +26,9 @@ pub(super) const PREDICATE_TYPE: &str = "urn:openexec:receipt:v2";
 
 /// Name of the subject: what its digest is of.
 pub(super) const SUBJECT: &str = "urn:openexec:request:v2";
+
+/// Room for most statements, so that they need not be moved while they grow.
+const BYTES_AT_FIRST: usize = 2048;
 
 /// What one execution did, as its host says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,35 +139,40 @@ impl Receipt {
     #[must_use]
     pub fn spell(&self) -> String {
         let Self { exec_id, fingerprint, tenant, action, nonce, component, registry, engine, .. } = self;
-        let mode = mode_of(self.approval.as_deref());
-        let approval = self.approval.as_deref().map_or_else(|| "null".to_owned(), ApprovalFacts::spell);
-        let fault = self.fault.map_or_else(|| "null".to_owned(), |fault| format!("\"{fault}\""));
-        let result = self.result.map_or_else(|| "null".to_owned(), spell_commitment);
-        let effects = self.effects.map_or_else(
-            || "null".to_owned(),
-            |Effects { count, commitment }| format!(r#"{{"count":{count},"hmac_sha256":"{commitment}"}}"#),
-        );
-        let Limits { fuel, memory_bytes, output_bytes, deadline_ms } = self.limits;
-        let limits = format!(
-            r#"{{"deadline_ms":{deadline_ms},"fuel":{fuel},"memory_bytes":{memory_bytes},"output_bytes":{output_bytes}}}"#
-        );
-        let Resources { fuel, memory_bytes } = self.resources;
         let profile = match self.profile {
-            Profile::Pure => String::new(),
-            profile @ Profile::Wasi => format!(r#""profile":"{}","#, profile.as_str()),
+            Profile::Pure => None,
+            profile @ Profile::Wasi => Some(profile.as_str()),
         };
-        format!(
-            r#"{{"_type":"{STATEMENT_TYPE}","predicate":{{"action":{action},"approval":{approval},"component":{{"sha256":"{component}"}},"effects":{effects},"engine":{{"sha256":"{engine_digest}","version":{engine_version}}},"exec_id":"{exec_id}","fault":{fault},"limits":{limits},"mode":"{mode}","nonce":{{"sha256":"{nonce}"}},"outcome":"{outcome}","payload":{payload},{profile}"registry":{{"sha256":"{registry}"}},"repeated":{repeated},"reserved_at_ms":{reserved_at},"resources":{{"fuel":{fuel},"memory_bytes":{memory_bytes}}},"result":{result},"sealed_at_ms":{sealed_at},"tenant":{tenant}}},"predicateType":"{PREDICATE_TYPE}","subject":[{{"digest":{{"sha256":"{fingerprint}"}},"name":"{SUBJECT}"}}]}}"#,
-            action = json::quoted(action.as_str()),
+        let profile = fmt::from_fn(|f| match profile {
+            None => Ok(()),
+            Some(profile) => write!(f, r#""profile":"{profile}","#),
+        });
+        let mut text = String::with_capacity(BYTES_AT_FIRST);
+        let _ = write!(
+            text,
+            r#"{{"_type":"{STATEMENT_TYPE}","predicate":{{"action":{action},"approval":{approval},"component":{{"sha256":"{component}"}},"effects":{effects},"engine":{{"sha256":"{engine_digest}","version":{engine_version}}},"exec_id":"{exec_id}","fault":{fault},"limits":{{"deadline_ms":{deadline_ms},"fuel":{fuel_max},"memory_bytes":{memory_bytes_max},"output_bytes":{output_bytes}}},"mode":"{mode}","nonce":{{"sha256":"{nonce}"}},"outcome":"{outcome}","payload":{payload},{profile}"registry":{{"sha256":"{registry}"}},"repeated":{repeated},"reserved_at_ms":{reserved_at},"resources":{{"fuel":{fuel},"memory_bytes":{memory_bytes}}},"result":{result},"sealed_at_ms":{sealed_at},"tenant":{tenant}}},"predicateType":"{PREDICATE_TYPE}","subject":[{{"digest":{{"sha256":"{fingerprint}"}},"name":"{SUBJECT}"}}]}}"#,
+            action = Quoted(action.as_str()),
+            approval = Nullable(self.approval.as_deref().map(ApprovalFacts::spelling)),
+            effects = Nullable(self.effects.map(spelling_of_effects)),
             engine_digest = engine.digest,
-            engine_version = json::quoted(&engine.version),
+            engine_version = Quoted(&engine.version),
+            fault = Nullable(self.fault.map(|fault| Quoted(fault.as_str()))),
+            deadline_ms = self.limits.deadline_ms,
+            fuel_max = self.limits.fuel,
+            memory_bytes_max = self.limits.memory_bytes,
+            output_bytes = self.limits.output_bytes,
+            mode = mode_of(self.approval.as_deref()),
             outcome = self.outcome.as_str(),
-            payload = spell_commitment(self.payload),
+            payload = spelling_of_commitment(self.payload),
             repeated = self.repeated,
             reserved_at = self.reserved_at.unix_ms(),
+            fuel = self.resources.fuel,
+            memory_bytes = self.resources.memory_bytes,
+            result = Nullable(self.result.map(spelling_of_commitment)),
             sealed_at = self.sealed_at.unix_ms(),
-            tenant = json::quoted(tenant.as_str()),
-        )
+            tenant = Quoted(tenant.as_str()),
+        ); // a string takes everything
+        text
     }
 
     /// Reads a statement.
@@ -227,8 +236,12 @@ pub(super) fn mode_of(approval: Option<&ApprovalFacts>) -> &'static str {
     if approval.is_some() { "clawshield" } else { "demo" }
 }
 
-fn spell_commitment(commitment: Commitment) -> String {
-    format!(r#"{{"hmac_sha256":"{commitment}"}}"#)
+fn spelling_of_commitment(commitment: Commitment) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, r#"{{"hmac_sha256":"{commitment}"}}"#))
+}
+
+fn spelling_of_effects(Effects { count, commitment }: Effects) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, r#"{{"count":{count},"hmac_sha256":"{commitment}"}}"#))
 }
 
 /// The digest of the one subject.

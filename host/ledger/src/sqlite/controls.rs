@@ -10,6 +10,7 @@ use openexec_core::request::ExecId;
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::batch::Batch;
 use crate::LedgerError;
 
 /// The words of a target: its kind, and its name if it has one.
@@ -23,14 +24,15 @@ fn words(target: &Target) -> (&'static str, &str) {
 
 /// Stops a target; whether it was not stopped already.
 pub(super) fn stop(
-    connection: &Connection,
+    batch: &Batch<'_>,
     target: &Target,
     since: Timestamp,
     reason: Option<&Note>,
 ) -> Result<bool, LedgerError> {
     let (kind, name) = words(target);
     let since = i64::try_from(since.unix_ms()).unwrap_or(i64::MAX);
-    let n_inserted = connection
+    batch.controls_have_changed();
+    let n_inserted = batch
         .prepare_cached(
             "INSERT INTO control (kind, name, since, reason) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
         )?
@@ -39,8 +41,9 @@ pub(super) fn stop(
 }
 
 /// Releases a target; whether it was stopped.
-pub(super) fn release(connection: &Connection, target: &Target) -> Result<bool, LedgerError> {
-    let mut delete = connection.prepare_cached("DELETE FROM control WHERE kind = ?1 AND name = ?2")?;
+pub(super) fn release(batch: &Batch<'_>, target: &Target) -> Result<bool, LedgerError> {
+    batch.controls_have_changed();
+    let mut delete = batch.prepare_cached("DELETE FROM control WHERE kind = ?1 AND name = ?2")?;
     Ok(delete.execute(words(target))? == 1)
 }
 
@@ -67,17 +70,17 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Control>, LedgerError> 
     Ok(controls)
 }
 
-/// Almost always there is none, and that costs one step.
-fn is_empty(connection: &Connection) -> Result<bool, LedgerError> {
+/// Whether nothing is stopped.
+pub(super) fn is_empty(connection: &Connection) -> Result<bool, LedgerError> {
     Ok(!connection.prepare_cached("SELECT 1 FROM control LIMIT 1")?.exists([])?)
 }
 
 /// What stops this action of this tenant.
-pub(super) fn stop_of(connection: &Connection, tenant: &str, action: &str) -> Result<Option<Stop>, LedgerError> {
-    if is_empty(connection)? {
+pub(super) fn stop_of(batch: &Batch<'_>, tenant: &str, action: &str) -> Result<Option<Stop>, LedgerError> {
+    if batch.nothing_is_stopped()? {
         return Ok(None);
     }
-    let is_halt: Option<bool> = connection
+    let is_halt: Option<bool> = batch
         .prepare_cached(
             "SELECT kind = 'host' FROM control
              WHERE (kind = 'host' AND name = '') OR (kind = 'tenant' AND name = ?1) OR (kind = 'action' AND name = ?2)
@@ -89,14 +92,14 @@ pub(super) fn stop_of(connection: &Connection, tenant: &str, action: &str) -> Re
 }
 
 /// Whether something stops this execution.
-pub(super) fn stops(connection: &Connection, exec_id: ExecId) -> Result<bool, LedgerError> {
-    if is_empty(connection)? {
+pub(super) fn stops(batch: &Batch<'_>, exec_id: ExecId) -> Result<bool, LedgerError> {
+    if batch.nothing_is_stopped()? {
         return Ok(false);
     }
-    let names: Option<(String, String)> = connection
+    let names: Option<(String, String)> = batch
         .prepare_cached("SELECT tenant, action FROM execution WHERE exec_id = ?1")?
         .query_row([exec_id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((tenant, action)) = names else { return Ok(false) };
-    Ok(stop_of(connection, &tenant, &action)?.is_some())
+    Ok(stop_of(batch, &tenant, &action)?.is_some())
 }

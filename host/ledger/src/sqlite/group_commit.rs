@@ -15,6 +15,7 @@ use std::{fmt, thread};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::batch::Batch;
 use crate::{LedgerError, Pending};
 
 /// Most writes in one transaction. Bounds how long the first of them waits for the last.
@@ -45,7 +46,7 @@ trait Write: Send {
     ///
     /// `Broken` fails this write alone and is only returned before anything was changed; any other error fails the
     /// whole transaction.
-    fn apply(&mut self, connection: &Connection) -> Result<(), LedgerError>;
+    fn apply(&mut self, batch: &Batch<'_>) -> Result<(), LedgerError>;
 
     /// Answers the caller, once it is known whether the transaction is durable.
     fn answer(self: Box<Self>, committed: &Result<(), LedgerError>);
@@ -57,10 +58,10 @@ struct Queued<T, F> {
     reply: oneshot::Sender<Result<T, LedgerError>>,
 }
 
-impl<T: Send, F: FnOnce(&Connection) -> Result<T, LedgerError> + Send> Write for Queued<T, F> {
-    fn apply(&mut self, connection: &Connection) -> Result<(), LedgerError> {
+impl<T: Send, F: FnOnce(&Batch<'_>) -> Result<T, LedgerError> + Send> Write for Queued<T, F> {
+    fn apply(&mut self, batch: &Batch<'_>) -> Result<(), LedgerError> {
         let Some(work) = self.work.take() else { return Ok(()) };
-        let done = work(connection);
+        let done = work(batch);
         let fatal = match &done {
             Err(error @ LedgerError::Unavailable(_)) => Err(error.clone()),
             Ok(_) | Err(LedgerError::Broken(_)) => Ok(()),
@@ -92,7 +93,7 @@ impl Writer {
     /// Runs `work` in the next transaction; the answer comes once that is durable.
     pub(super) fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+        work: impl FnOnce(&Batch<'_>) -> Result<T, LedgerError> + Send + 'static,
     ) -> Pending<T> {
         let (reply, pending) = Pending::channel();
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,11 +141,12 @@ fn gather(batch: &mut Vec<Box<dyn Write>>, queue: &Receiver<Box<dyn Write>>, n_b
 
 /// A crash before `COMMIT` returns leaves all of the batch or nothing of it, and nobody was answered. A crash after it
 /// loses only answers: asking again finds the rows.
-fn commit(connection: &Connection, batch: &mut [Box<dyn Write>]) -> Result<(), LedgerError> {
+fn commit(connection: &Connection, writes: &mut [Box<dyn Write>]) -> Result<(), LedgerError> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let committed = batch
+    let batch = Batch::begun(connection);
+    let committed = writes
         .iter_mut()
-        .try_for_each(|write| write.apply(connection))
+        .try_for_each(|write| write.apply(&batch))
         .and_then(|()| Ok(connection.prepare_cached("COMMIT")?.execute([]).map(|_| ())?));
     // Some errors end the transaction by themselves; the others leave it open, and it must not swallow the next batch.
     if committed.is_err() && !connection.is_autocommit() {

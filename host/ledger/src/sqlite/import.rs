@@ -21,6 +21,7 @@ use openexec_core::reservation::Reserved;
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::batch::Batch;
 use super::rows;
 use crate::{Claim, LedgerError};
 
@@ -125,9 +126,17 @@ fn fingerprint(action: &str, payload: &str) -> Digest {
     Digest::of_pieces(&[action.as_bytes(), b"\0", payload.as_bytes()])
 }
 
+/// Whether nothing was ever imported.
+pub(super) fn is_empty(connection: &Connection) -> Result<bool, LedgerError> {
+    Ok(!connection.prepare_cached("SELECT 1 FROM execution WHERE tenant = '' LIMIT 1")?.exists([])?)
+}
+
 /// What a request finds whose nonce was used with the predecessor; `None` if it was not.
-pub(super) fn claim(connection: &Connection, reserved: &Reserved) -> Result<Option<Claim>, LedgerError> {
-    let held = connection
+pub(super) fn claim(batch: &Batch<'_>, reserved: &Reserved) -> Result<Option<Claim>, LedgerError> {
+    if batch.nothing_is_imported()? {
+        return Ok(None);
+    }
+    let held = batch
         .prepare_cached("SELECT id, fingerprint FROM execution WHERE tenant = '' AND nonce = ?1")?
         .query_row([reserved.nonce.as_str()], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?)))
         .optional()?;
@@ -135,7 +144,7 @@ pub(super) fn claim(connection: &Connection, reserved: &Reserved) -> Result<Opti
     if held_by != *fingerprint(reserved.action.as_str(), &reserved.payload).as_bytes() {
         return Ok(Some(Claim::Taken));
     }
-    rows::held_by_same(connection, id, reserved.clone()).map(Some)
+    rows::held_by_same(batch, id, reserved.clone()).map(Some)
 }
 
 /// Removes up to `n_max` rows of the predecessor's table that were imported before `before` and have no body any more, or

@@ -10,6 +10,7 @@
 //! - One host at a time: a second one on the same file is refused at start.
 
 mod audit;
+mod batch;
 mod controls;
 mod group_commit;
 mod import;
@@ -45,8 +46,9 @@ use group_commit::Writer;
 /// How long a write waits for somebody else's lock on the file (a backup, an operator's `sqlite3`) before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Memory for the page cache of one connection.
-const CACHE_KIB: i64 = 32 * 1024;
+/// Memory for the page cache of one connection. After most commits SQLite looks through all of it (for pages that it gave
+/// other numbers while balancing a tree), and what is not in it is in the system's cache.
+const CACHE_KIB: i64 = 8 * 1024;
 
 /// Pages of the write-ahead log after which it is folded into the file. Most pages are written many times in a row, and a
 /// longer log folds them in once; 16 MiB are still read back in a moment after a crash.
@@ -237,16 +239,16 @@ impl SqliteLedger {
 
 impl Ledger for SqliteLedger {
     fn reserve(&self, reserved: Reserved) -> Pending<Claim> {
-        self.writer.write(move |connection| rows::reserve(connection, reserved))
+        self.writer.write(move |batch| rows::reserve(batch, reserved))
     }
 
     fn recall(&self, reserved: Reserved) -> Pending<Option<Claim>> {
-        self.writer.write(move |connection| rows::recall(connection, reserved))
+        self.writer.write(move |batch| rows::recall(batch, reserved))
     }
 
     fn seal(&self, sealed: &Sealed) -> Pending<SealAnswer> {
         let sealed = sealed.clone();
-        self.writer.write(move |connection| rows::seal(connection, &sealed))
+        self.writer.write(move |batch| rows::seal(batch, &sealed))
     }
 
     fn unsealed(&self) -> Result<Vec<Reservation>, LedgerError> {
@@ -258,7 +260,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn erase(&self, before: Timestamp, n_max: u32) -> Pending<u64> {
-        self.writer.write(move |connection| rows::erase(connection, before, n_max))
+        self.writer.write(move |batch| rows::erase(batch, before, n_max))
     }
 
     /// Folds the write-ahead log into the file, where erased text was overwritten, and empties it.
@@ -276,11 +278,11 @@ impl Ledger for SqliteLedger {
     }
 
     fn stop(&self, target: Target, since: Timestamp, reason: Option<Note>) -> Pending<bool> {
-        self.writer.write(move |connection| controls::stop(connection, &target, since, reason.as_ref()))
+        self.writer.write(move |batch| controls::stop(batch, &target, since, reason.as_ref()))
     }
 
     fn release(&self, target: Target) -> Pending<bool> {
-        self.writer.write(move |connection| controls::release(connection, &target))
+        self.writer.write(move |batch| controls::release(batch, &target))
     }
 
     fn controls(&self) -> Result<Vec<Control>, LedgerError> {
@@ -288,7 +290,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn probe(&self) -> Pending<()> {
-        self.writer.write(|connection| Ok(rows::probe(connection)?))
+        self.writer.write(|batch| Ok(rows::probe(batch)?))
     }
 }
 
@@ -302,7 +304,7 @@ impl Receipts for SqliteLedger {
     }
 
     fn adopt_key(&self, public: PublicKey, since: Timestamp) -> Pending<bool> {
-        self.writer.write(move |connection| receipts::adopt_key(connection, &public, since))
+        self.writer.write(move |batch| receipts::adopt_key(batch, &public, since))
     }
 
     fn keys(&self) -> Result<Vec<KeptKey>, LedgerError> {
@@ -316,7 +318,7 @@ impl Log for SqliteLedger {
     }
 
     fn publish(&self, tiles: Vec<CompleteTile>, checkpoint: SignedCheckpoint) -> Pending<()> {
-        self.writer.write(move |connection| log::publish(connection, &tiles, &checkpoint))
+        self.writer.write(move |batch| log::publish(batch, &tiles, &checkpoint))
     }
 
     fn newest_checkpoint(&self) -> Result<Option<SignedCheckpoint>, LedgerError> {
@@ -328,7 +330,7 @@ impl Log for SqliteLedger {
     }
 
     fn cosign(&self, size: u64, cosignatures: Vec<Witnessed>) -> Pending<bool> {
-        self.writer.write(move |connection| log::cosign(connection, size, &cosignatures))
+        self.writer.write(move |batch| log::cosign(batch, size, &cosignatures))
     }
 
     fn newest_cosigned(&self, witnesses: &[VerifierKey], n_min: u32) -> Result<Option<SignedCheckpoint>, LedgerError> {

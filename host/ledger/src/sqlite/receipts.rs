@@ -12,19 +12,18 @@ use openexec_core::reservation::Seal;
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::batch::Batch;
 use super::kept::{integer, natural};
 use crate::LedgerError;
 use crate::receipts::{KeptKey, Logged};
 
-/// The row of the key that signed this receipt.
-pub(super) fn key(connection: &Connection, signed: &Signed) -> Result<i64, LedgerError> {
+/// The row of this receipt key.
+pub(super) fn key(connection: &Connection, id: KeyId) -> Result<i64, LedgerError> {
     let key: Option<i64> = connection
         .prepare_cached("SELECT id FROM receipt_key WHERE key_id = ?1")?
-        .query_row([signed.key_id.as_bytes()], |row| row.get(0))
+        .query_row([id.as_bytes()], |row| row.get(0))
         .optional()?;
-    key.ok_or_else(|| {
-        LedgerError::Broken(format!("a receipt by the key {}, which was never made known", signed.key_id))
-    })
+    key.ok_or_else(|| LedgerError::Broken(format!("a receipt by the key {id}, which was never made known")))
 }
 
 /// The index in the log of the next receipt.
@@ -34,11 +33,12 @@ pub(super) fn next_leaf(connection: &Connection) -> Result<i64, LedgerError> {
 }
 
 /// Appends a receipt to the log, at `leaf`.
-pub(super) fn append(connection: &Connection, leaf: i64, key: i64, seal: &Seal) -> Result<(), LedgerError> {
+pub(super) fn append(batch: &Batch<'_>, leaf: i64, key: i64, seal: &Seal) -> Result<(), LedgerError> {
     let Seal { signed, reference, .. } = seal;
-    connection
+    batch
         .prepare_cached("INSERT INTO receipt (leaf, key, reference, signature, statement) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute((leaf, key, reference.as_bytes(), signed.signature.as_bytes(), &*signed.statement))?;
+    batch.has_appended(leaf);
     Ok(())
 }
 

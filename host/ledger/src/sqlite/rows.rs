@@ -9,47 +9,46 @@ use openexec_core::outcome::{Fault, Outcome};
 use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension};
 
+use super::batch::Batch;
 use super::kept::{KeptRow, SELECT, integer, natural, parse_state};
 use super::{controls, import, receipts};
 use crate::{Claim, LedgerError, SealAnswer, Stats};
 
 /// Claims the nonce and uses the approval with one conditional insert: the unique indexes decide every race. The use of an
 /// approval v2 is the nonce that it names; that of a v1 has an index of its own.
-pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Claim, LedgerError> {
-    if let Some(claim) = stopped_or_imported(connection, &reserved)? {
+pub(super) fn reserve(batch: &Batch<'_>, reserved: Reserved) -> Result<Claim, LedgerError> {
+    if let Some(claim) = stopped_or_imported(batch, &reserved)? {
         return Ok(claim);
     }
-    let n_inserted = connection
+    let n_inserted = batch
         .prepare_cached(
             "INSERT INTO execution (exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
                  output_bytes_max, deadline_ms_max, approval_format, approval_ref, reserved_at)
-             VALUES (:exec_id, :tenant, :nonce, :fingerprint, :action, :component, :fuel_max, :memory_bytes_max,
-                 :output_bytes_max, :deadline_ms_max, :approval_format, :approval_ref, :reserved_at)
-             ON CONFLICT DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING",
         )?
-        .execute(named_params! {
-            ":exec_id": reserved.exec_id.as_bytes(),
-            ":tenant": reserved.tenant.as_str(),
-            ":nonce": reserved.nonce.as_str(),
-            ":fingerprint": reserved.fingerprint.as_bytes(),
-            ":action": reserved.action.as_str(),
-            ":component": reserved.component.as_bytes(),
-            ":fuel_max": integer(reserved.limits.fuel),
-            ":memory_bytes_max": integer(reserved.limits.memory_bytes),
-            ":output_bytes_max": integer(reserved.limits.output_bytes),
-            ":deadline_ms_max": integer(reserved.limits.deadline_ms),
-            ":approval_format": reserved.approval.as_ref().map(|approval| approval.facts.format.as_str()),
-            ":approval_ref": reserved.approval.as_ref().map(|approval| approval.facts.reference.as_bytes()),
-            ":reserved_at": integer(reserved.reserved_at.unix_ms()),
-        })?;
+        .execute((
+            reserved.exec_id.as_bytes(),
+            reserved.tenant.as_str(),
+            reserved.nonce.as_str(),
+            reserved.fingerprint.as_bytes(),
+            reserved.action.as_str(),
+            reserved.component.as_bytes(),
+            integer(reserved.limits.fuel),
+            integer(reserved.limits.memory_bytes),
+            integer(reserved.limits.output_bytes),
+            integer(reserved.limits.deadline_ms),
+            reserved.approval.as_ref().map(|approval| approval.facts.format.as_str()),
+            reserved.approval.as_ref().map(|approval| approval.facts.reference.as_bytes()),
+            integer(reserved.reserved_at.unix_ms()),
+        ))?;
     if n_inserted == 1 {
         let approval = reserved.approval.as_ref();
-        connection
+        batch
             .prepare_cached("INSERT INTO body (execution, payload, approval, approval_facts) VALUES (?1, ?2, ?3, ?4)")?
             .execute((
-                connection.last_insert_rowid(),
+                batch.last_insert_rowid(),
                 &*reserved.payload,
                 approval.map(|approval| &*approval.text),
                 approval.map(|approval| approval.facts.spell()),
@@ -57,22 +56,22 @@ pub(super) fn reserve(connection: &Connection, reserved: Reserved) -> Result<Cla
         return Ok(Claim::Fresh(Reservation::made_durable(reserved)));
     }
     let exec_id = reserved.exec_id;
-    held(connection, reserved)?.ok_or_else(|| LedgerError::Broken(format!("{exec_id} exists under another nonce")))
+    held(batch, reserved)?.ok_or_else(|| LedgerError::Broken(format!("{exec_id} exists under another nonce")))
 }
 
 /// What `reserve` finds if it can claim nothing; `None` where it would claim the nonce.
-pub(super) fn recall(connection: &Connection, reserved: Reserved) -> Result<Option<Claim>, LedgerError> {
-    match stopped_or_imported(connection, &reserved)? {
+pub(super) fn recall(batch: &Batch<'_>, reserved: Reserved) -> Result<Option<Claim>, LedgerError> {
+    match stopped_or_imported(batch, &reserved)? {
         Some(claim) => Ok(Some(claim)),
-        None => held(connection, reserved),
+        None => held(batch, reserved),
     }
 }
 
 /// The operator's stop goes before everything else; then the predecessor's nonces, which every tenant shares.
-fn stopped_or_imported(connection: &Connection, reserved: &Reserved) -> Result<Option<Claim>, LedgerError> {
-    match controls::stop_of(connection, reserved.tenant.as_str(), reserved.action.as_str())? {
+fn stopped_or_imported(batch: &Batch<'_>, reserved: &Reserved) -> Result<Option<Claim>, LedgerError> {
+    match controls::stop_of(batch, reserved.tenant.as_str(), reserved.action.as_str())? {
         Some(stop) => Ok(Some(Claim::Stopped(stop))),
-        None => import::claim(connection, reserved),
+        None => import::claim(batch, reserved),
     }
 }
 
@@ -117,43 +116,43 @@ pub(super) fn held_by_same(connection: &Connection, id: i64, reserved: Reserved)
 }
 
 /// Keeps the outcome of a reservation, unless the operator has stopped such calls meanwhile.
-pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswer, LedgerError> {
-    if sealed.outcome != Outcome::Interrupted && controls::stops(connection, sealed.exec_id)? {
+pub(super) fn seal(batch: &Batch<'_>, sealed: &Sealed) -> Result<SealAnswer, LedgerError> {
+    if sealed.outcome != Outcome::Interrupted && controls::stops(batch, sealed.exec_id)? {
         return Ok(SealAnswer::Stopped);
     }
-    let key = sealed.seal.as_ref().map(|seal| receipts::key(connection, &seal.signed)).transpose()?;
+    let key = sealed.seal.as_ref().map(|seal| batch.key(seal.signed.key_id)).transpose()?;
     // Asked first and not by `RETURNING`, for which SQLite builds a temporary table each time.
-    let id: i64 = connection
+    let id: i64 = batch
         .prepare_cached("SELECT id FROM execution WHERE exec_id = ?1 AND state = 'reserved'")?
         .query_row([sealed.exec_id.as_bytes()], |row| row.get(0))
         .optional()?
         .ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
-    let leaf = key.map(|_| receipts::next_leaf(connection)).transpose()?;
-    connection
+    let leaf = key.map(|_| batch.next_leaf()).transpose()?;
+    batch
         .prepare_cached(
-            "UPDATE execution SET state = :state, fault = :fault, fuel = :fuel, memory_bytes = :memory_bytes,
-                 receipt = :receipt, sealed_at = :sealed_at, leaf = :leaf
-             WHERE id = :id",
+            "UPDATE execution SET state = ?1, fault = ?2, fuel = ?3, memory_bytes = ?4, receipt = ?5, sealed_at = ?6,
+                 leaf = ?7
+             WHERE id = ?8",
         )?
-        .execute(named_params! {
-            ":state": sealed.outcome.status().as_str(),
-            ":fault": sealed.outcome.fault().map(Fault::as_str),
-            ":fuel": integer(sealed.resources.fuel),
-            ":memory_bytes": integer(sealed.resources.memory_bytes),
-            ":receipt": sealed.receipt.as_bytes(),
-            ":sealed_at": integer(sealed.sealed_at.unix_ms()),
-            ":leaf": leaf,
-            ":id": id,
-        })?;
+        .execute((
+            sealed.outcome.status().as_str(),
+            sealed.outcome.fault().map(Fault::as_str),
+            integer(sealed.resources.fuel),
+            integer(sealed.resources.memory_bytes),
+            sealed.receipt.as_bytes(),
+            integer(sealed.sealed_at.unix_ms()),
+            leaf,
+            id,
+        ))?;
     if let (Some(leaf), Some(key), Some(seal)) = (leaf, key, &sealed.seal) {
-        receipts::append(connection, leaf, key, seal)?;
+        receipts::append(batch, leaf, key, seal)?;
     }
     let (result, failure, effects) = match &sealed.outcome {
         Outcome::Succeeded { result, effects } => (Some(result.as_str()), None, effects.as_slice()),
         Outcome::Failed(failure) => (None, Some(failure), [].as_slice()),
         Outcome::Faulted(_) | Outcome::Interrupted => (None, None, [].as_slice()),
     };
-    connection
+    batch
         .prepare_cached(
             "INSERT INTO answer (execution, result, failure_kind, failure_text, blinding) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
@@ -165,7 +164,7 @@ pub(super) fn seal(connection: &Connection, sealed: &Sealed) -> Result<SealAnswe
             sealed.seal.as_ref().map(|seal| seal.blinding.as_bytes()),
         ))?;
     for (position, effect) in (0_i64..).zip(effects) {
-        connection
+        batch
             .prepare_cached("INSERT INTO outbox (execution, position, kind, body) VALUES (?1, ?2, ?3, ?4)")?
             .execute((id, position, &effect.kind, effect.body.as_str()))?;
     }

@@ -3,6 +3,9 @@
 //! In scope: nothing of a payload, a nonce or a result is ever logged here.
 
 use std::any::Any;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::extract::Request;
@@ -46,8 +49,19 @@ fn request_id(request: &Request) -> HeaderValue {
         (1..=REQUEST_ID_BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
     request.headers().get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(|| {
-        HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or_else(|_| HeaderValue::from_static("none"))
+        let id = HeaderValue::from_str(new_id().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        id.unwrap_or_else(|_| HeaderValue::from_static("none"))
     })
+}
+
+/// Another id than all before. Nothing depends on whether it can be guessed, so the system is asked for randomness once
+/// and not for each request.
+fn new_id() -> Uuid {
+    static RANDOM: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+    static N_IDS: AtomicU64 = AtomicU64::new(0);
+    let n = N_IDS.fetch_add(1, Ordering::Relaxed);
+    let [high, low] = RANDOM.each_ref().map(|random| u128::from(random.hash_one(n)));
+    uuid::Builder::from_random_bytes((high << 64 | low).to_be_bytes()).into_uuid()
 }
 
 /// Paths that are not routes are the client's text and stay out of the log, and so do ids.

@@ -3,9 +3,12 @@
 //! In scope: what an execution, or the lack of one, looks like on the wire.
 //! Out of scope: statuses (`problem`).
 
+use std::fmt::Write as _;
+
 use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use openexec_core::json::Quoted;
 use openexec_core::outcome::Outcome;
 use openexec_core::reservation::Sealed;
 
@@ -117,27 +120,37 @@ impl Reply {
     }
 }
 
+/// Room for most answers, so that they need not be moved while they grow.
+const BYTES_AT_FIRST: usize = 4096;
+
 /// The members of 0.1.10 first, in its order, then the new ones.
 fn succeeded(sealed: &Sealed) -> String {
     let Outcome::Succeeded { result, effects } = &sealed.outcome else { return String::new() };
-    let effects: Vec<_> = effects
-        .iter()
-        .map(|effect| format!(r#"{{"kind":{},"body":{}}}"#, quoted(&effect.kind), effect.body.as_str()))
-        .collect();
-    let evidence = sealed.seal.as_ref().map_or_else(String::new, |seal| {
-        format!(r#","signed_receipt":{},"openings":{}"#, seal.signed.to_json(), seal.openings(&sealed.outcome).spell())
-    });
-    format!(
-        r#"{{"id":"{}","action":{},"result":{},"approved":true,"receipt":"{}","status":"{}","resources":{{"fuel":{},"memory_bytes":{}}},"effects":[{}]{evidence}}}"#,
+    let mut text = String::with_capacity(BYTES_AT_FIRST);
+    let _ = write!(
+        text,
+        r#"{{"id":"{}","action":{},"result":{},"approved":true,"receipt":"{}","status":"{}","resources":{{"fuel":{},"memory_bytes":{}}},"effects":["#,
         sealed.exec_id,
-        quoted(sealed.action.as_str()),
+        Quoted(sealed.action.as_str()),
         result.as_str(),
         sealed.receipt,
         sealed.outcome.status().as_str(),
         sealed.resources.fuel,
         sealed.resources.memory_bytes,
-        effects.join(","),
-    )
+    ); // a string takes everything
+    for (i, effect) in effects.iter().enumerate() {
+        let between = if i == 0 { "" } else { "," };
+        let _ = write!(text, r#"{between}{{"kind":{},"body":{}}}"#, quoted(&effect.kind), effect.body.as_str());
+    }
+    text.push(']');
+    if let Some(seal) = &sealed.seal {
+        text.push_str(r#","signed_receipt":"#);
+        seal.signed.push_json(&mut text);
+        text.push_str(r#","openings":"#);
+        text.push_str(&seal.openings(&sealed.outcome).spell());
+    }
+    text.push('}');
+    text
 }
 
 fn quoted(text: &str) -> String {
