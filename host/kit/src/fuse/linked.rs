@@ -59,6 +59,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl<'a> Linked<'a> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of payloads is wasmparser's and open")]
     pub(super) fn read(component: &'a [u8]) -> Result<Self, FuseError> {
         let mut open: Vec<Option<Self>> = Vec::new(); // what is being read, outermost first; `None`: a core module
         for payload in Parser::new(0).parse_all(component) {
@@ -127,6 +128,10 @@ impl<'a> Linked<'a> {
         self.lifted(&format!("{EXPORT}#handle")).is_some()
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the lists of payloads and canonical functions are wasmparser's and open"
+    )]
     fn take(&mut self, payload: Payload<'a>) -> Result<(), FuseError> {
         match payload {
             Payload::InstanceSection(instances) => {
@@ -137,7 +142,7 @@ impl<'a> Linked<'a> {
             }
             Payload::ComponentAliasSection(aliases) => {
                 for alias in aliases {
-                    self.alias(&alias?)?;
+                    self.alias(&alias?);
                 }
             }
             Payload::ComponentImportSection(imports) => {
@@ -169,14 +174,14 @@ impl<'a> Linked<'a> {
                 Ok(CoreInstance::Of { module, arguments: args.iter().map(|arg| (arg.name, arg.index)).collect() })
             }
             Instance::FromExports(exports) => {
-                let item = |kind, index| Ok::<_, FuseError>(of(self.space(kind)?, index)?);
+                let item = |kind, index| of(self.space(kind)?, index);
                 let items = exports.iter().map(|export| Ok((export.name, item(export.kind, export.index)?)));
                 Ok(CoreInstance::Bundle(items.collect::<Result<_, FuseError>>()?))
             }
         }
     }
 
-    fn alias(&mut self, alias: &ComponentAlias<'a>) -> Result<(), FuseError> {
+    fn alias(&mut self, alias: &ComponentAlias<'a>) {
         match *alias {
             ComponentAlias::CoreInstanceExport { kind, instance_index: instance, name } => {
                 let item = Item::Export { instance, name };
@@ -192,7 +197,6 @@ impl<'a> Linked<'a> {
             | ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } => self.modules.push(None),
             ComponentAlias::InstanceExport { .. } | ComponentAlias::Outer { .. } => {}
         }
-        Ok(())
     }
 
     fn space(&self, kind: ExternalKind) -> Result<&[Item<'a>], FuseError> {

@@ -65,7 +65,7 @@ enum Place {
 /// All parts, and what their indices mean.
 struct Parts<'a> {
     /// One for each core instance; `None`: items of other instances under new names.
-    parts: Vec<Option<Part<'a>>>,
+    all: Vec<Option<Part<'a>>>,
     linked: &'a Linked<'a>,
     /// For each part and each of `KINDS`: the number of those that earlier parts define.
     before: Vec<[u32; 5]>,
@@ -104,7 +104,7 @@ pub(super) fn merge(linked: &Linked<'_>) -> Result<Vec<u8>, FuseError> {
     let mut sections = Sections::default();
     let mut traps = Vec::new(); // types of functions that stand for what is outside
     let (mut n_types, mut n_elements, mut n_data) = (0, 0, 0);
-    for (number, part) in parts.parts.iter().enumerate() {
+    for (number, part) in parts.all.iter().enumerate() {
         let Some(part) = part else { continue };
         if sections.start.is_some() {
             return Err(FuseError::Starts); // the part before this one was not the last
@@ -156,11 +156,11 @@ impl<'a> Parts<'a> {
             });
         }
         before.push(n_so_far);
-        Ok(Self { parts, linked, before })
+        Ok(Self { all: parts, linked, before })
     }
 
     fn part(&self, number: usize) -> Result<&Part<'a>, FuseError> {
-        let part = self.parts.get(number).and_then(Option::as_ref);
+        let part = self.all.get(number).and_then(Option::as_ref);
         part.ok_or_else(|| FuseError::Missing(format!("instance {number}")))
     }
 
@@ -246,6 +246,7 @@ impl<'a> Parts<'a> {
 
     /// The value of an expression that depends on nothing but globals that never change. `None` for other expressions,
     /// which have no globals in them.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of operators is WebAssembly's and long")]
     fn constant(
         &self,
         part: usize,
@@ -295,6 +296,7 @@ fn position(kind: ExternalKind) -> Option<usize> {
 }
 
 impl<'a> Part<'a> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of payloads is wasmparser's and open")]
     fn read(bytes: &'a [u8], arguments: &[(&'a str, u32)]) -> Result<Self, FuseError> {
         let mut part = Self {
             bytes,
@@ -426,12 +428,13 @@ impl Reencode for Renumbering<'_, '_> {
 }
 
 impl Sections {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of payloads is wasmparser's and open")]
     fn add(&mut self, part: &Part<'_>, renumbering: &mut Renumbering<'_, '_>) -> Result<(), FuseError> {
         for payload in Parser::new(0).parse_all(part.bytes) {
             match payload? {
                 Payload::TypeSection(section) => renumbering.parse_type_section(&mut self.types, section)?,
                 Payload::FunctionSection(section) => {
-                    renumbering.parse_function_section(&mut self.functions, section)?
+                    renumbering.parse_function_section(&mut self.functions, section)?;
                 }
                 Payload::TableSection(section) => renumbering.parse_table_section(&mut self.tables, section)?,
                 Payload::MemorySection(section) => renumbering.parse_memory_section(&mut self.memories, section)?,

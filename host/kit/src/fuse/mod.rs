@@ -45,6 +45,7 @@ pub(crate) enum FuseError {
 }
 
 impl From<reencode::Error<FuseError>> for FuseError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is wasm-encoder's and open")]
     fn from(error: reencode::Error<FuseError>) -> Self {
         match error {
             reencode::Error::UserError(error) => error,
