@@ -4,7 +4,8 @@
 //! thousands of references to functions into the table and looks up hundreds of imports, which takes longer than many a
 //! handler does. Of one module all of that is known when it is compiled.
 //!
-//! In scope: finding the core modules of a handler and how they are put together (`linked`), writing them as one (`merge`).
+//! In scope: finding the core modules of a handler and how they are put together (`linked`), what their indices stand for (`parts`), writing
+//! them as one (`merge`).
 //! Out of scope: making a component of it again (`component`), what runs inside (nothing is optimised here).
 //!
 //! Invariants
@@ -14,6 +15,7 @@
 
 mod linked;
 mod merge;
+mod parts;
 
 use wasm_encoder::reencode;
 
@@ -85,6 +87,8 @@ mod tests {
         assert!(matches!(refused(starts, "", "utf8"), FuseError::Starts));
         let copies = r#"(import "first" "g" (global $g i64)) (global i64 (global.get $g))"#;
         assert!(matches!(refused("", copies, "utf8"), FuseError::NotConstant));
+        let adds = r#"(import "first" "g" (global $g i64)) (global i64 (i64.add (i64.const 1) (global.get $g)))"#;
+        assert!(matches!(refused("", adds, "utf8"), FuseError::NotConstant));
         assert!(matches!(refused("", "", "utf16"), FuseError::Unknown(_)));
         let misses = r#"(import "first" "h" (global $g i32)) (global i32 (global.get $g))"#;
         assert!(matches!(refused("", misses, "utf8"), FuseError::Missing(name) if name == "h"));
