@@ -3,6 +3,7 @@
 //! In scope: the order of a start. Nothing listens until everything that could refuse has not.
 
 use std::error::Error;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,10 @@ const AUDIT_SLOTS: u32 = 1;
 /// Threads for look-ups and erasure besides those for runs.
 const SPARE_THREADS: u32 = 4;
 
+/// Threads that serve, for each core. With one, cores were idle while calls waited: answers a second grew by a twelfth with
+/// two, and by nothing more with four.
+const WORKERS_PER_CORE: usize = 2;
+
 pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     logging::start(&options.host.log)?;
     config::require_safe_listener(&options)?;
@@ -48,6 +53,7 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     let executor = Arc::new(executor);
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(WORKERS_PER_CORE * std::thread::available_parallelism().map_or(1, NonZero::get))
         .max_blocking_threads((options.concurrency + SPARE_THREADS) as usize)
         .build()?;
     runtime.block_on(recover(&executor, &options.host))?;

@@ -40,8 +40,19 @@ impl fmt::Debug for Writer {
     }
 }
 
+/// What a write is. Those of one kind follow each other in a batch, so that the processor has what they need at hand:
+/// done in turns, both took longer. The order means nothing, since none of them was answered when the others were queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Reservation,
+    Seal,
+    Other,
+}
+
 /// One queued write.
 trait Write: Send {
+    fn kind(&self) -> Kind;
+
     /// Does the work inside the open transaction.
     ///
     /// `Broken` fails this write alone and is only returned before anything was changed; any other error fails the
@@ -53,12 +64,17 @@ trait Write: Send {
 }
 
 struct Queued<T, F> {
+    kind: Kind,
     work: Option<F>,
     done: Option<Result<T, LedgerError>>,
     reply: oneshot::Sender<Result<T, LedgerError>>,
 }
 
 impl<T: Send, F: FnOnce(&Batch<'_>) -> Result<T, LedgerError> + Send> Write for Queued<T, F> {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
     fn apply(&mut self, batch: &Batch<'_>) -> Result<(), LedgerError> {
         let Some(work) = self.work.take() else { return Ok(()) };
         let done = work(batch);
@@ -93,13 +109,14 @@ impl Writer {
     /// Runs `work` in the next transaction; the answer comes once that is durable.
     pub(super) fn write<T: Send + 'static>(
         &self,
+        kind: Kind,
         work: impl FnOnce(&Batch<'_>) -> Result<T, LedgerError> + Send + 'static,
     ) -> Pending<T> {
         let (reply, pending) = Pending::channel();
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = queue.as_ref() {
             // Should the thread have ended, the reply is dropped with the work, and `pending` says so.
-            let _ = queue.send(Box::new(Queued { work: Some(work), done: None, reply }));
+            let _ = queue.send(Box::new(Queued { kind, work: Some(work), done: None, reply }));
         }
         pending
     }
@@ -120,6 +137,7 @@ fn write_all(connection: &Connection, queue: &Receiver<Box<dyn Write>>) {
         let mut batch = vec![first];
         gather(&mut batch, queue, n_before);
         n_before = batch.len();
+        batch.sort_by_key(|write| write.kind());
         let committed = commit(connection, &mut batch);
         if let Err(error) = &committed {
             tracing::error!(%error, n_writes = batch.len(), "ledger transaction failed; nothing of it was kept");

@@ -41,7 +41,7 @@ use crate::examined::{Examined, KeptExecution};
 use crate::log::Witnessed;
 use crate::receipts::{KeptKey, Logged};
 use crate::{Claim, Ledger, LedgerError, Log, Pending, Receipts, SealAnswer, Stats};
-use group_commit::Writer;
+use group_commit::{Kind, Writer};
 
 /// How long a write waits for somebody else's lock on the file (a backup, an operator's `sqlite3`) before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -240,16 +240,16 @@ impl SqliteLedger {
 
 impl Ledger for SqliteLedger {
     fn reserve(&self, reserved: Reserved) -> Pending<Claim> {
-        self.writer.write(move |batch| rows::reserve(batch, reserved))
+        self.writer.write(Kind::Reservation, move |batch| rows::reserve(batch, reserved))
     }
 
     fn recall(&self, reserved: Reserved) -> Pending<Option<Claim>> {
-        self.writer.write(move |batch| rows::recall(batch, reserved))
+        self.writer.write(Kind::Other, move |batch| rows::recall(batch, reserved))
     }
 
     fn seal(&self, sealed: &Sealed) -> Pending<SealAnswer> {
         let sealed = sealed.clone();
-        self.writer.write(move |batch| rows::seal(batch, &sealed))
+        self.writer.write(Kind::Seal, move |batch| rows::seal(batch, &sealed))
     }
 
     fn unsealed(&self) -> Result<Vec<Reservation>, LedgerError> {
@@ -261,7 +261,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn erase(&self, before: Timestamp, n_max: u32) -> Pending<u64> {
-        self.writer.write(move |batch| rows::erase(batch, before, n_max))
+        self.writer.write(Kind::Other, move |batch| rows::erase(batch, before, n_max))
     }
 
     /// Folds the write-ahead log into the file, where erased text was overwritten, and empties it.
@@ -279,11 +279,11 @@ impl Ledger for SqliteLedger {
     }
 
     fn stop(&self, target: Target, since: Timestamp, reason: Option<Note>) -> Pending<bool> {
-        self.writer.write(move |batch| controls::stop(batch, &target, since, reason.as_ref()))
+        self.writer.write(Kind::Other, move |batch| controls::stop(batch, &target, since, reason.as_ref()))
     }
 
     fn release(&self, target: Target) -> Pending<bool> {
-        self.writer.write(move |batch| controls::release(batch, &target))
+        self.writer.write(Kind::Other, move |batch| controls::release(batch, &target))
     }
 
     fn controls(&self) -> Result<Vec<Control>, LedgerError> {
@@ -291,7 +291,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn probe(&self) -> Pending<()> {
-        self.writer.write(|batch| Ok(rows::probe(batch)?))
+        self.writer.write(Kind::Other, |batch| Ok(rows::probe(batch)?))
     }
 }
 
@@ -305,7 +305,7 @@ impl Receipts for SqliteLedger {
     }
 
     fn adopt_key(&self, public: PublicKey, since: Timestamp) -> Pending<bool> {
-        self.writer.write(move |batch| receipts::adopt_key(batch, &public, since))
+        self.writer.write(Kind::Other, move |batch| receipts::adopt_key(batch, &public, since))
     }
 
     fn keys(&self) -> Result<Vec<KeptKey>, LedgerError> {
@@ -319,7 +319,7 @@ impl Log for SqliteLedger {
     }
 
     fn publish(&self, tiles: Vec<CompleteTile>, checkpoint: SignedCheckpoint) -> Pending<()> {
-        self.writer.write(move |batch| log::publish(batch, &tiles, &checkpoint))
+        self.writer.write(Kind::Other, move |batch| log::publish(batch, &tiles, &checkpoint))
     }
 
     fn newest_checkpoint(&self) -> Result<Option<SignedCheckpoint>, LedgerError> {
@@ -331,7 +331,7 @@ impl Log for SqliteLedger {
     }
 
     fn cosign(&self, size: u64, cosignatures: Vec<Witnessed>) -> Pending<bool> {
-        self.writer.write(move |batch| log::cosign(batch, size, &cosignatures))
+        self.writer.write(Kind::Other, move |batch| log::cosign(batch, size, &cosignatures))
     }
 
     fn newest_cosigned(&self, witnesses: &[VerifierKey], n_min: u32) -> Result<Option<SignedCheckpoint>, LedgerError> {

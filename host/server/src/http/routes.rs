@@ -26,7 +26,7 @@ use super::Edge;
 use super::body::read_json;
 use super::problem::Problem;
 use super::reply::Reply;
-use crate::executor::SignedRefusal;
+use crate::executor::{SignedRefusal, in_step};
 use crate::in_flight::NoAnswer;
 use crate::log::LAG_MAX;
 
@@ -184,11 +184,12 @@ pub(super) async fn execute(State(edge): State<Arc<Edge>>, request: Request) -> 
     let malformed = |error: RequestError| refused(SignedRefusal { refusal: error.into(), signed: None });
     let submission = Submission::parse(&body).map_err(malformed)?;
     drop(body);
+    in_step().await;
     let admitted = edge.executor.admit(submission).map_err(refused)?;
     let (exec_id, action) = (admitted.exec_id(), admitted.action().clone());
     for _ in 0..JOINED_REFUSALS_MAX {
         let (executor, admitted) = (edge.executor.clone(), admitted.clone());
-        let perform = async move { Reply::to(executor.perform(admitted).await) };
+        let perform = Box::pin(async move { Reply::to(executor.perform(admitted).await) }); // on its way it is moved often
         let shared = edge.in_flight.share(exec_id, edge.limits.wait, perform).await?;
         let reply = shared.answer;
         if shared.joined && reply.is_refusal() {
