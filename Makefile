@@ -47,13 +47,16 @@ lint: ## Check formatting, lints, licences and sources of dependencies (cargo-de
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --all --check --manifest-path handlers/Cargo.toml
 	$(CARGO) fmt --all --check --manifest-path tests/fuzz/Cargo.toml
+	$(CARGO) fmt --all --check --manifest-path tests/bare/Cargo.toml
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --manifest-path handlers/Cargo.toml --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --manifest-path tests/fuzz/Cargo.toml --all-targets -- --deny warnings
+	$(CARGO) clippy --locked --manifest-path tests/bare/Cargo.toml --all-targets -- --deny warnings
 	$(CARGO) deny --version || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked check bans licenses sources
 	$(CARGO) deny --locked --manifest-path handlers/Cargo.toml --config deny.toml check bans licenses sources
 	$(CARGO) deny --locked --manifest-path tests/fuzz/Cargo.toml --config deny.toml check bans licenses sources
+	$(CARGO) deny --locked --manifest-path tests/bare/Cargo.toml --config deny.toml check bans licenses sources
 
 fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## Fuzz each parser and admission for FUZZ_SECONDS (cargo-fuzz is installed if missing)
 

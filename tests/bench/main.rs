@@ -106,7 +106,7 @@ struct ServeArgs {
     /// Make the fresh directory for the database in here (default: the directory for temporary files).
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Modes to measure. With several, the ratio of the first to the last is printed.
+    /// Modes to measure. Of several hosts, the ratio of the first to the last is printed.
     #[arg(
         long = "mode",
         value_name = "MODES",
@@ -115,6 +115,9 @@ struct ServeArgs {
         conflicts_with = "bodies"
     )]
     modes: Vec<Mode>,
+    /// Measure a bare Wasm server too, taking turns: `wasmtime serve` from the PATH, on this component (`tests/bare`).
+    #[arg(long, conflicts_with = "compare")]
+    bare: Option<PathBuf>,
     #[command(flatten)]
     session: SessionArgs,
     /// More arguments for `openexec serve`.
@@ -237,6 +240,12 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, BenchError> {
         let (server, subject, ready_after) = start_in(&args, *mode).await?;
         servers.push((subject.label, server, ready_after));
         subjects.push(subject);
+    }
+    if let Some(component) = &args.bare {
+        let mut server = Server::start_bare(component)?;
+        let (target, ready_after) = server.ready().await?;
+        subjects.push(Subject::new("bare", target, Some(server.process()), args.session.bodies()?));
+        servers.push(("bare", server, ready_after));
     }
     let measured = args.session.measure(subjects).await;
     let runs = measured.map_err(|error| servers.iter().fold(error, |error, (_, server, _)| server.explain(error)))?;

@@ -1,4 +1,4 @@
-//! A host started for one session: on a free port, with a fresh database.
+//! A host started for one session: on a free port, with a fresh database. Or a bare Wasm server, to compare with.
 //!
 //! In scope: starting, in clawshield mode if there is a trust file, learning the address from the log, waiting until ready,
 //! stopping.
@@ -33,6 +33,8 @@ const STOP_SECONDS_MAX: u64 = 30;
 const POLL: Duration = Duration::from_millis(1);
 /// Lines of log kept for error messages.
 const LOG_LINES_MAX: usize = 20;
+/// The bare Wasm server, found on the PATH.
+const BARE_SERVER: &str = "wasmtime";
 /// The trust file in the directory of the database.
 const TRUST_FILE: &str = "trust.toml";
 /// `f_type` of tmpfs in `statfs`, from Linux's `magic.h`.
@@ -75,18 +77,30 @@ impl Server {
             std::fs::write(place.join(TRUST_FILE), text).map_err(BenchError::TrustFile)?;
             mode_args.extend(["--mode", "clawshield", "--trust-file", TRUST_FILE]);
         }
-        let started = Instant::now();
-        let mut child = Command::new(binary.canonicalize().map_err(failed)?)
+        let mut command = Command::new(binary.canonicalize().map_err(failed)?);
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--db-url"])
             .arg(format!("sqlite:///{}/bench.db", place.display()))
             .args(mode_args)
             .args(more_args)
-            .current_dir(&place)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
+            .current_dir(&place);
+        Self::spawn(command, directory).map_err(failed)
+    }
+
+    /// Starts `wasmtime serve` on a component that answers every request. It has no database, and no approvals to check.
+    pub(crate) fn start_bare(component: &Path) -> Result<Self, BenchError> {
+        let failed = |source| BenchError::Start { binary: BARE_SERVER.into(), source };
+        let component =
+            component.canonicalize().map_err(|source| BenchError::Component { path: component.to_owned(), source })?;
+        let directory = TempDir::with_prefix("openexec-bench-").map_err(BenchError::DataDirectory)?;
+        let mut command = Command::new(BARE_SERVER);
+        command.args(["serve", "--addr", "127.0.0.1:0"]).arg(component).current_dir(directory.path());
+        Self::spawn(command, directory).map_err(failed)
+    }
+
+    fn spawn(mut command: Command, directory: TempDir) -> std::io::Result<Self> {
+        let started = Instant::now();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let (port_sender, ports) = mpsc::channel();
         let log = LogTail::default();
         if let Some(stderr) = child.stderr.take() {
@@ -206,9 +220,10 @@ fn follow_log(mut lines: impl BufRead, ports: &Sender<u16>, log: &LogTail) {
     }
 }
 
-/// The port in a line of log that says "listening" and an address, in whatever format.
+/// The port in a line of log that says "listening" (or "serving", as wasmtime does) and an address, in whatever format.
 fn listening_port(line: &str) -> Option<u16> {
-    if !line.to_ascii_lowercase().contains("listening") {
+    let line = line.to_ascii_lowercase();
+    if !["listening", "serving"].iter().any(|word| line.contains(word)) {
         return None;
     }
     line.split("127.0.0.1:").skip(1).find_map(|rest| {
@@ -226,6 +241,7 @@ mod tests {
         assert_eq!(listening_port("INFO openexec: listening address=127.0.0.1:4711"), Some(4711));
         assert_eq!(listening_port("listening \u{1b}[3maddr\u{1b}[0m=127.0.0.1:80\u{1b}[0m"), Some(80));
         assert_eq!(listening_port(r#"{"message":"Listening","address":"127.0.0.1:65535"}"#), Some(65535));
+        assert_eq!(listening_port("Serving HTTP on http://127.0.0.1:8080/"), Some(8080));
         assert_eq!(listening_port("listening, asked for 127.0.0.1:0, got http://127.0.0.1:9/"), Some(9));
     }
 
