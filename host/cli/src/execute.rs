@@ -15,7 +15,8 @@ use tokio::runtime;
 use uuid::Uuid;
 
 use crate::args::ExecuteOptions;
-use crate::{logging, serve};
+use crate::logging;
+use crate::serve::{self, Built};
 
 pub(crate) fn run(options: &ExecuteOptions) -> Result<ExitCode, Box<dyn Error>> {
     logging::start(&options.host.log)?;
@@ -27,7 +28,7 @@ pub(crate) fn run(options: &ExecuteOptions) -> Result<ExitCode, Box<dyn Error>> 
     let nonce = options.nonce.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     let approval = options.approval.as_deref().map(read_approval).transpose()?;
     let request = Request { action: Action::parse(&options.action)?, payload, nonce: Nonce::parse(&nonce)? };
-    let (executor, log) = serve::build(&options.host, 1)?;
+    let Built { executor, log, ledger: _ledger } = serve::build(&options.host, 1)?;
     let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
     let reply = Reply::to(match executor.admit(Submission { request, approval }) {
         Ok(admitted) => runtime.block_on(executor.perform(admitted)),

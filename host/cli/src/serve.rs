@@ -6,7 +6,7 @@ use std::error::Error;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openexec_core::admission::Mode;
 use openexec_core::time::Timestamp;
@@ -40,6 +40,9 @@ const AUDIT_SLOTS: u32 = 1;
 /// Threads for look-ups and erasure besides those for runs.
 const SPARE_THREADS: u32 = 4;
 
+/// How long a stop waits for a look at the ledger that is under way.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Threads that serve, for each core. With one, cores were idle while calls waited: answers a second grew by a twelfth with
 /// two, and by nothing more with four.
 const WORKERS_PER_CORE: usize = 2;
@@ -48,7 +51,7 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     logging::start(&options.host.log)?;
     config::require_safe_listener(&options)?;
     raise_file_limit();
-    let (mut executor, log) = build(&options.host, options.concurrency)?;
+    let Built { mut executor, log, ledger } = build(&options.host, options.concurrency)?;
     executor.self_audit = SelfAudit::start(options.audit_one_in, executor.sandbox.clone())?;
     let executor = Arc::new(executor);
     let runtime = runtime::Builder::new_multi_thread()
@@ -59,7 +62,8 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     runtime.block_on(recover(&executor, &options.host))?;
     let finished = runtime.block_on(listen(options, executor, log))?;
     if finished {
-        runtime.shutdown_timeout(ERASURE_PATIENCE); // then the last handle on the ledger is dropped, which tidies the file
+        runtime.shutdown_timeout(ERASURE_PATIENCE);
+        close(ledger);
         return Ok(ExitCode::SUCCESS);
     }
     // Dropping the runtime would wait for runs as long as they take. They end with the process instead, as in a crash:
@@ -68,8 +72,16 @@ pub(crate) fn run(options: ServeOptions) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::FAILURE)
 }
 
+/// A host that nobody can reach yet.
+pub(crate) struct Built {
+    pub(crate) executor: Executor,
+    pub(crate) log: Arc<HostLog>,
+    /// The ledger of both, for whoever closes it.
+    pub(crate) ledger: Arc<SqliteLedger>,
+}
+
 /// Wires an executor and its log: registry, ledger, keys, log, sandbox, in the order in which they may refuse.
-pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<(Executor, Arc<HostLog>), Box<dyn Error>> {
+pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<Built, Box<dyn Error>> {
     let path = LedgerPath::parse(&options.ledger.db_url)?;
     let source = components::load(&options.registry)?;
     let admission = config::admission(options, source.registry)?;
@@ -89,7 +101,7 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<(Executor, Ar
     if let Some(key_id) = source.signed_by {
         tracing::info!(%key_id, registry = %admission.registry.digest(), "the registry is signed");
     }
-    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let ledger = Arc::new(ledger);
     let log = HostLog::open(ledger.clone(), log_key, witnesses, witnessed.as_ref())?;
     let n_locked = source.code.n_locked();
     let sandbox = source.code.start(Settings { n_slots: n_slots + AUDIT_SLOTS })?;
@@ -100,7 +112,22 @@ pub(crate) fn build(options: &HostOptions, n_slots: u32) -> Result<(Executor, Ar
         engine = Sandbox::engine_version(),
         "sandbox started"
     );
-    Ok((Executor::new(admission, ledger, sandbox, Arc::new(SystemClock), receipt_key)?, log))
+    let executor = Executor::new(admission, ledger.clone(), sandbox, Arc::new(SystemClock), receipt_key)?;
+    Ok(Built { executor, log, ledger })
+}
+
+/// Closes the ledger, which folds what is beside the file into it. The threads that look at it now and then let go of it
+/// after their look: would the last of them close it, the process could end before it is done.
+fn close(mut ledger: Arc<SqliteLedger>) {
+    let asked = Instant::now();
+    while let Err(shared) = Arc::try_unwrap(ledger) {
+        if asked.elapsed() > CLOSING_PATIENCE {
+            tracing::warn!("the ledger is still in use: its file is tidied at the next start");
+            return;
+        }
+        ledger = shared;
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Completes what a stopped host left behind, or says why nothing may start before that is done.
