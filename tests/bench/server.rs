@@ -94,7 +94,8 @@ impl Server {
             component.canonicalize().map_err(|source| BenchError::Component { path: component.to_owned(), source })?;
         let directory = TempDir::with_prefix("openexec-bench-").map_err(BenchError::DataDirectory)?;
         let mut command = Command::new(BARE_SERVER);
-        command.args(["serve", "--addr", "127.0.0.1:0"]).arg(component).current_dir(directory.path());
+        // Rust's standard library for wasm32-wasip2 imports `wasi:cli`, whether or not it is used.
+        command.args(["serve", "-S", "cli", "--addr", "127.0.0.1:0"]).arg(component).current_dir(directory.path());
         Self::spawn(command, directory).map_err(failed)
     }
 

@@ -90,7 +90,7 @@ pub(crate) enum Attempt {
 const BRIEF: Duration = Duration::from_millis(1);
 
 /// How long this thread had a processor so far. The time on the wall also counts while other threads have it, and on a busy
-/// machine made long runs of one brief run in ten.
+/// machine made long runs of some brief ones.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
