@@ -23,8 +23,9 @@ mod server;
 mod start;
 
 use std::io::{self, Write};
+use std::iter;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -118,6 +119,9 @@ struct ServeArgs {
     /// Measure a bare Wasm server too, taking turns: `wasmtime serve` from the PATH, on this component (`tests/bare`).
     #[arg(long, conflicts_with = "compare")]
     bare: Option<PathBuf>,
+    /// Measure this `openexec` binary too, in the same modes, taking turns: such as the one before a change.
+    #[arg(long, conflicts_with_all = ["compare", "bare"])]
+    compare_binary: Option<PathBuf>,
     #[command(flatten)]
     session: SessionArgs,
     /// More arguments for `openexec serve`.
@@ -136,6 +140,10 @@ struct SessionArgs {
     /// Seconds of load before the measurement starts.
     #[arg(long, default_value_t = 2)]
     warmup: u64,
+    /// Measure each number of connections so often, the hosts in turn. A machine that changes its speed changes it for both
+    /// hosts of a short round, so the median of many short rounds' ratios says more than one long round's.
+    #[arg(long, default_value = "1")]
+    rounds: NonZeroUsize,
     /// Action to ask for.
     #[arg(long, default_value = "echo")]
     action: String,
@@ -236,40 +244,48 @@ async fn http(args: HttpArgs) -> Result<ExitCode, BenchError> {
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, BenchError> {
     let (mut servers, mut subjects) = (Vec::new(), Vec::new());
-    for mode in &args.modes {
-        let (server, subject, ready_after) = start_in(&args, *mode).await?;
-        servers.push((subject.label, server, ready_after));
-        subjects.push(subject);
+    for (binary, is_compared) in iter::once((&args.binary, false)).chain(args.compare_binary.iter().map(|b| (b, true)))
+    {
+        for mode in &args.modes {
+            let (server, subject, ready_after) = start_in(&args, binary, mode.label(is_compared), *mode).await?;
+            let flush = server.flush_time()?;
+            servers.push((subject.label, server, ready_after, Some(flush)));
+            subjects.push(subject);
+        }
     }
     if let Some(component) = &args.bare {
         let mut server = Server::start_bare(component)?;
         let (target, ready_after) = server.ready().await?;
         subjects.push(Subject::new("bare", target, Some(server.process()), args.session.bodies()?));
-        servers.push(("bare", server, ready_after));
+        servers.push(("bare", server, ready_after, None));
     }
     let measured = args.session.measure(subjects).await;
-    let runs = measured.map_err(|error| servers.iter().fold(error, |error, (_, server, _)| server.explain(error)))?;
+    let runs = measured.map_err(|error| servers.iter().fold(error, |error, (_, server, ..)| server.explain(error)))?;
     let mut lifetimes = Vec::new();
-    for (label, server, ready_after) in servers {
-        let on_tmpfs = server.data_is_on_tmpfs();
-        lifetimes.push(Lifetime { label, ready_after, stopped: server.stop().await?, on_tmpfs });
+    for (label, server, ready_after, flush) in servers {
+        lifetimes.push(Lifetime { label, ready_after, flush, stopped: server.stop().await? });
     }
     print(&Report::new(runs, lifetimes), &args.session)
 }
 
 /// Starts a host in this mode, ready to be loaded.
-async fn start_in(args: &ServeArgs, mode: Mode) -> Result<(Server, Subject, Duration), BenchError> {
-    let (label, bodies, trust_file) = match mode {
-        Mode::Demo => ("demo", args.session.bodies()?, None),
+async fn start_in(
+    args: &ServeArgs,
+    binary: &Path,
+    label: &'static str,
+    mode: Mode,
+) -> Result<(Server, Subject, Duration), BenchError> {
+    let (bodies, trust_file) = match mode {
+        Mode::Demo => (args.session.bodies()?, None),
         Mode::Clawshield => {
             let approver = Approver::new()?;
             let trust_file = approver.trust_file();
             let bodies = Bodies::approve(&args.session.action, &args.session.payload, approver)?;
-            ("clawshield", bodies, Some(trust_file))
+            (bodies, Some(trust_file))
         }
     };
     let data_dir = args.data_dir.as_deref();
-    let mut server = Server::start(&args.binary, data_dir, trust_file.as_deref(), &args.server_args)?;
+    let mut server = Server::start(binary, data_dir, trust_file.as_deref(), &args.server_args)?;
     let (target, ready_after) = server.ready().await?;
     let subject = Subject::new(label, target, Some(server.process()), bodies);
     Ok((server, subject, ready_after))
@@ -279,6 +295,18 @@ fn print(report: &Report, session: &SessionArgs) -> Result<ExitCode, BenchError>
     let text = if session.json { format!("{}\n", report.to_json()) } else { report.to_text() };
     io::stdout().write_all(text.as_bytes()).map_err(BenchError::Output)?;
     Ok(if report.all_succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Mode {
+    /// What the report calls a host in this mode.
+    fn label(self, is_compared: bool) -> &'static str {
+        match (self, is_compared) {
+            (Self::Demo, false) => "demo",
+            (Self::Demo, true) => "compared demo",
+            (Self::Clawshield, false) => "clawshield",
+            (Self::Clawshield, true) => "compared clawshield",
+        }
+    }
 }
 
 impl Subject {
@@ -296,7 +324,8 @@ impl SessionArgs {
         }
         let mut runs = Vec::new();
         for connections in self.connections.iter().map(|count| count.get()) {
-            for subject in &subjects {
+            let rounds = iter::repeat_n(&subjects, self.rounds.get());
+            for subject in rounds.flatten() {
                 eprintln!("bench: {} host, {connections} connections", subject.label);
                 let plan = self.plan(connections);
                 subject.bodies.stock_up(plan)?;

@@ -29,7 +29,7 @@ const HEADINGS: [&str; 12] = [
     "peak MiB",
 ];
 
-const RATIO_HEADINGS: [&str; 5] = ["connections", "executions/s", "p50", "p99", "host CPU"];
+const RATIO_HEADINGS: [&str; 6] = ["connections", "rounds", "executions/s", "p50", "p99", "host CPU"];
 
 /// One measured number of connections on one host.
 #[derive(Debug)]
@@ -41,13 +41,13 @@ pub(crate) struct Run {
     pub(crate) log_lag: Option<Duration>,
 }
 
-/// What starting and stopping the host took.
+/// What starting and stopping the host took, and a flush of its database's disk; `None` for a host without one.
 #[derive(Debug)]
 pub(crate) struct Lifetime {
     pub(crate) label: &'static str,
     pub(crate) ready_after: Duration,
+    pub(crate) flush: Option<Duration>,
     pub(crate) stopped: Stopped,
-    pub(crate) on_tmpfs: bool,
 }
 
 /// A whole session.
@@ -168,11 +168,12 @@ impl Run {
     }
 }
 
-/// How one host compares with another at one number of connections.
-#[derive(Debug)]
+/// How one host compares with another at one number of connections: in one round, or in the middle of several.
+#[derive(Clone, Debug, PartialEq)]
 struct Ratio {
     labels: [&'static str; 2],
     connections: usize,
+    n_rounds: usize,
     per_second: Option<f64>,
     p50: Option<f64>,
     p99: Option<f64>,
@@ -187,6 +188,7 @@ impl Ratio {
         Self {
             labels: [tested.label, compared.label],
             connections: tested.connections,
+            n_rounds: 1,
             per_second: ratio(&Run::per_second),
             p50: ratio(&|run| run.latency_ms(0.5)),
             p99: ratio(&|run| run.latency_ms(0.99)),
@@ -194,8 +196,24 @@ impl Ratio {
         }
     }
 
+    /// Each measure's median over these rounds, which are of one number of connections.
+    fn median(rounds: &[Self]) -> Option<Self> {
+        let Self { labels, connections, .. } = rounds.first()?;
+        let middle = |measure: fn(&Self) -> Option<f64>| median(rounds.iter().filter_map(measure).collect());
+        Some(Self {
+            labels: *labels,
+            connections: *connections,
+            n_rounds: rounds.len(),
+            per_second: middle(|round| round.per_second),
+            p50: middle(|round| round.p50),
+            p99: middle(|round| round.p99),
+            host_cpu: middle(|round| round.host_cpu),
+        })
+    }
+
     fn cells(&self) -> Vec<String> {
-        let mut cells = vec![self.connections.to_string()];
+        let rounds = if self.n_rounds == 1 { "1".to_owned() } else { format!("median of {}", self.n_rounds) };
+        let mut cells = vec![self.connections.to_string(), rounds];
         cells.extend([self.per_second, self.p50, self.p99, self.host_cpu].map(|ratio| decimal(ratio, 2)));
         cells
     }
@@ -204,6 +222,7 @@ impl Ratio {
         json!({
             "hosts": self.labels,
             "connections": self.connections,
+            "rounds": self.n_rounds,
             "executions_per_second": self.per_second,
             "p50": self.p50,
             "p99": self.p99,
@@ -217,6 +236,7 @@ impl Lifetime {
         json!({
             "host": self.label,
             "ready_after_ms": self.ready_after.as_secs_f64() * 1e3,
+            "flush_ms": self.flush.map(|flush| flush.as_secs_f64() * 1e3),
             "stopped_after_ms": self.stopped.after.as_secs_f64() * 1e3,
             "stop_status": self.stopped.status.to_string(),
         })
@@ -268,28 +288,37 @@ impl Report {
         })
     }
 
+    /// The ratio of each round, and after several rounds of one number of connections their median.
     fn ratios(&self) -> Vec<Ratio> {
         let n_hosts = self.runs.iter().map(|run| run.label).collect::<BTreeSet<_>>().len();
-        self.runs
+        let rounds: Vec<Ratio> = self
+            .runs
             .chunks(n_hosts.max(1))
             .filter_map(|runs| match runs {
                 [tested, .., compared] if tested.label != compared.label => Some(Ratio::between(tested, compared)),
                 _ => None,
             })
-            .collect()
+            .collect();
+        let mut ratios = Vec::new();
+        for rounds in rounds.chunk_by(|a, b| a.connections == b.connections) {
+            ratios.extend_from_slice(rounds);
+            ratios.extend(Ratio::median(rounds).filter(|median| median.n_rounds > 1));
+        }
+        ratios
     }
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        for Lifetime { label, ready_after, stopped, on_tmpfs } in &self.lifetimes {
+        for Lifetime { label, ready_after, flush, stopped } in &self.lifetimes {
             notes.push(format!("{label} host: ready after {:.1} ms", ready_after.as_secs_f64() * 1e3));
             notes.push(format!(
                 "{label} host: stopped {:.1} ms after SIGTERM ({})",
                 stopped.after.as_secs_f64() * 1e3,
                 stopped.status
             ));
-            if *on_tmpfs {
-                notes.push("the database is on tmpfs, where a durable commit costs nothing: see --data-dir".into());
+            if let Some(flush) = flush {
+                let ms = flush.as_secs_f64() * 1e3;
+                notes.push(format!("{label} host: its disk makes a page durable in {ms:.3} ms, before the load"));
             }
         }
         for run in &self.runs {
@@ -322,6 +351,13 @@ fn failure_name(failure: Failure) -> String {
     }
 }
 
+/// The middle one, or the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let (below, above) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
+    Some(f64::midpoint(*below, *above))
+}
+
 fn decimal(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
@@ -346,6 +382,14 @@ fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one_or_between_the_two_in_the_middle() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0]), Some(3.0));
+        assert_eq!(median(vec![3.0, 1.0, 9.0]), Some(3.0));
+        assert_eq!(median(vec![3.0, 1.0, 9.0, 4.0]), Some(3.5));
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -9,7 +9,8 @@
 //! - The log is always read, so the host never blocks on writing it.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -37,8 +38,10 @@ const LOG_LINES_MAX: usize = 20;
 const BARE_SERVER: &str = "wasmtime";
 /// The trust file in the directory of the database.
 const TRUST_FILE: &str = "trust.toml";
-/// `f_type` of tmpfs in `statfs`, from Linux's `magic.h`.
-const TMPFS_MAGIC: u64 = 0x0102_1994;
+/// Flushes of which the median is taken. Odd, so that there is a middle one.
+const FLUSHES: usize = 51;
+/// Written before each flush: a page of the database.
+const FLUSHED_BYTES: usize = 4096;
 
 type LogTail = Arc<Mutex<VecDeque<String>>>;
 
@@ -99,7 +102,7 @@ impl Server {
         Self::spawn(command, directory).map_err(failed)
     }
 
-    fn spawn(mut command: Command, directory: TempDir) -> std::io::Result<Self> {
+    fn spawn(mut command: Command, directory: TempDir) -> io::Result<Self> {
         let started = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let (port_sender, ports) = mpsc::channel();
@@ -127,10 +130,10 @@ impl Server {
         Process::Numbered(self.child.id())
     }
 
-    /// True if the database is on a file system where a durable commit costs nothing.
-    pub(crate) fn data_is_on_tmpfs(&self) -> bool {
-        rustix::fs::statfs(self.directory.path())
-            .is_ok_and(|facts| u64::try_from(facts.f_type).is_ok_and(|kind| kind == TMPFS_MAGIC))
+    /// How long the disk of the database takes to make a written page durable: every commit waits for that. Blocks.
+    pub(crate) fn flush_time(&self) -> Result<Duration, BenchError> {
+        time_flushes(&mut tempfile::tempfile_in(self.directory.path()).map_err(BenchError::DataDirectory)?)
+            .map_err(BenchError::DataDirectory)
     }
 
     /// Adds the end of the host's log to an error that came up under load.
@@ -193,6 +196,20 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The median time of a flush, each after a page was written again in place.
+fn time_flushes(file: &mut File) -> io::Result<Duration> {
+    let mut times = Vec::with_capacity(FLUSHES);
+    for _ in 0..FLUSHES {
+        file.rewind()?;
+        file.write_all(&[0; FLUSHED_BYTES])?;
+        let started = Instant::now();
+        file.sync_data()?;
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times.get(FLUSHES / 2).copied().unwrap_or_default())
 }
 
 async fn answers_ready(target: &Target) -> bool {
