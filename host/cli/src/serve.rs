@@ -223,3 +223,29 @@ fn raise_file_limit() {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn closing_waits_for_whoever_looks_at_the_ledger_and_leaves_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let write_ahead_log = folder.path().join("ledger.db-wal");
+        let ledger = Arc::new(SqliteLedger::open(&path).unwrap());
+        assert!(write_ahead_log.exists());
+        let looking = ledger.clone();
+        let look = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(looking);
+        });
+
+        close(ledger);
+
+        assert!(!write_ahead_log.exists(), "the write-ahead log is folded into the ledger and gone");
+        look.join().unwrap();
+    }
+}
