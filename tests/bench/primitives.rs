@@ -75,7 +75,11 @@ pub(crate) fn measure(component: &Path, each: Duration) -> Result<Primitives, Be
         match ledger.reserve(facts(i)).wait().map_err(|error| failed(&error))? {
             Claim::Fresh(reservation) => {
                 let run = sandbox.run(&reservation, Arc::new(|| false)).map_err(|error| failed(&error))?;
-                ledger.seal(&seal(&reservation, run, NOW)).wait().map(drop).map_err(|error| failed(&error))
+                ledger
+                    .seal(&reservation, &seal(&reservation, run, NOW))
+                    .wait()
+                    .map(drop)
+                    .map_err(|error| failed(&error))
             }
             other => Err(failed(&format!("{other:?}"))),
         }

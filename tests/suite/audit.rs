@@ -88,6 +88,7 @@ fn an_audit_finds_every_edit_of_the_file_and_says_which_row() {
         ("UPDATE execution SET leaf = 5 WHERE id = 1", "names another"),
         ("UPDATE execution SET leaf = NULL WHERE id = 1", "names another"),
         ("UPDATE execution SET exec_id = zeroblob(16) WHERE id = 1", "is missing"),
+        ("UPDATE by_exec_id_end SET execution = 1000", "is missing"),
         ("PRAGMA foreign_keys = off; DELETE FROM execution WHERE id = 1", "is missing"),
         (
             "UPDATE receipt SET statement = replace(statement, 'succeeded', 'failed') WHERE leaf = 0",

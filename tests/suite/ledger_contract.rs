@@ -94,7 +94,7 @@ fn the_same_nonce_for_another_request_is_taken_at_every_stage(ledger: &dyn Ledge
     let Claim::Fresh(reservation) = ledger.reserve(facts("demo", "n", 1, 1_000)).wait().unwrap() else { panic!() };
     let other = || ledger.reserve(facts("demo", "n", 2, 1_000)).wait().unwrap();
     assert_eq!(other(), Claim::Taken, "while reserved");
-    ledger.seal(&seal(&reservation, run(succeeded()), at(1_001))).wait().unwrap();
+    ledger.seal(&reservation, &seal(&reservation, run(succeeded()), at(1_001))).wait().unwrap();
     assert_eq!(other(), Claim::Taken, "once sealed");
     assert_eq!(ledger.erase(at(9_999), 10).wait().unwrap(), 1);
     assert_eq!(other(), Claim::Taken, "once erased");
@@ -141,7 +141,7 @@ fn unsealed_lists_the_oldest_first_with_all_facts(ledger: &dyn Ledger) {
     }
     let sealed = reserved.remove(7);
     let Claim::Unsealed(reservation) = ledger.reserve(sealed).wait().unwrap() else { panic!() };
-    ledger.seal(&seal(&reservation, run(succeeded()), at(3_000))).wait().unwrap();
+    ledger.seal(&reservation, &seal(&reservation, run(succeeded()), at(3_000))).wait().unwrap();
     let unsealed = ledger.unsealed().unwrap();
     assert_eq!(unsealed.iter().map(|reservation| reservation.facts().clone()).collect::<Vec<_>>(), reserved);
 }
@@ -392,17 +392,21 @@ fn nothing_that_is_stopped_is_sealed_but_as_interrupted(ledger: &dyn Ledger) {
             let sealed = seal(&reservation, run(outcome), at(1_001));
             assert!(ledger.stop(target.clone(), at(1), None).wait().unwrap());
             if sealed.outcome != Outcome::Interrupted {
-                assert_eq!(ledger.seal(&sealed).wait().unwrap(), SealAnswer::Stopped, "{target:?}: {sealed:?}");
+                assert_eq!(
+                    ledger.seal(&reservation, &sealed).wait().unwrap(),
+                    SealAnswer::Stopped,
+                    "{target:?}: {sealed:?}"
+                );
                 assert_eq!(ledger.receipt(sealed.exec_id).unwrap(), None);
                 assert_eq!(ledger.unsealed().unwrap().len(), 1, "it stays reserved");
             }
             let interrupted = seal(&reservation, run(Outcome::Interrupted), at(1_002));
-            assert_eq!(ledger.seal(&interrupted).wait().unwrap(), SealAnswer::Kept);
+            assert_eq!(ledger.seal(&reservation, &interrupted).wait().unwrap(), SealAnswer::Kept);
             let of_other = Reservation::made_durable(facts("other", &format!("{i} {j}"), 1, 1_000));
             if matches!(target, Target::Tenant(_)) {
                 ledger.reserve(of_other.facts().clone()).wait().unwrap();
                 let sealed = seal(&of_other, run(succeeded()), at(1_001));
-                assert_eq!(ledger.seal(&sealed).wait().unwrap(), SealAnswer::Kept, "another tenant");
+                assert_eq!(ledger.seal(&of_other, &sealed).wait().unwrap(), SealAnswer::Kept, "another tenant");
             }
             assert!(ledger.release(target.clone()).wait().unwrap());
             assert_eq!(ledger.reserve(asked).wait().unwrap(), Claim::Sealed(interrupted));
@@ -504,13 +508,13 @@ fn a_stop_by_another_process_holds_from_its_commit_on() {
         let new = facts("acme", &format!("new {i}"), 1, 1_000);
         assert_eq!(host.reserve(new.clone()).wait().unwrap(), Claim::Stopped(stop));
         let sealed = seal(&Reservation::made_durable(running.facts().clone()), run(succeeded()), at(1_001));
-        assert_eq!(host.seal(&sealed).wait().unwrap(), SealAnswer::Stopped);
+        assert_eq!(host.seal(&running, &sealed).wait().unwrap(), SealAnswer::Stopped);
         assert_eq!(host.controls().unwrap(), operator.controls().unwrap());
         assert!(operator.release(target).wait().unwrap());
         assert!(matches!(host.reserve(new).wait().unwrap(), Claim::Fresh(_)));
     }
     let sealed = seal(&running, run(succeeded()), at(1_001));
-    assert_eq!(host.seal(&sealed).wait().unwrap(), SealAnswer::Kept);
+    assert_eq!(host.seal(&running, &sealed).wait().unwrap(), SealAnswer::Kept);
 }
 
 #[test]
@@ -602,12 +606,16 @@ fn claim_numbered(ledger: &SqliteLedger, i: u64) -> Claim {
 fn the_sqlite_ledger_keeps_no_seal_without_a_reservation_and_none_twice() {
     let folder = TempDir::new().unwrap();
     let ledger = sqlite(&folder.path().join("ledger.db"));
-    let stray = seal(&Reservation::made_durable(facts("demo", "stray", 1, 1_000)), run(succeeded()), at(1_001));
-    assert!(matches!(ledger.seal(&stray).wait(), Err(LedgerError::Broken(_))));
+    let nobody = Reservation::made_durable(facts("demo", "stray", 1, 1_000));
+    let stray = seal(&nobody, run(succeeded()), at(1_001));
+    assert!(matches!(ledger.seal(&nobody, &stray).wait(), Err(LedgerError::Broken(_))));
     assert_eq!(ledger.receipt(stray.exec_id).unwrap(), None);
     let first = keep(&ledger, facts("demo", "n", 1, 1_000), succeeded());
+    let again = Reservation::made_durable(facts("demo", "n", 1, 1_000));
     let second = Sealed { outcome: Outcome::Interrupted, ..first.clone() };
-    assert!(matches!(ledger.seal(&second).wait(), Err(LedgerError::Broken(_))));
+    assert!(matches!(ledger.seal(&again, &second).wait(), Err(LedgerError::Broken(_))));
+    let Claim::Fresh(open) = ledger.reserve(facts("demo", "open", 1, 1_000)).wait().unwrap() else { panic!() };
+    assert!(matches!(ledger.seal(&open, &stray).wait(), Err(LedgerError::Broken(_))), "the seal of another execution");
     assert_eq!(ledger.reserve(facts("demo", "n", 1, 1_000)).wait().unwrap(), Claim::Sealed(first));
 }
 
@@ -624,8 +632,9 @@ fn a_seal_that_is_refused_takes_no_other_write_down_with_it() {
                 let facts = facts("demo", &format!("n{i}"), 1, 1_000);
                 start.wait();
                 if i % 2 == 0 {
-                    let stray = seal(&Reservation::made_durable(facts), run(succeeded()), at(1_001));
-                    assert!(matches!(ledger.seal(&stray).wait(), Err(LedgerError::Broken(_))));
+                    let nobody = Reservation::made_durable(facts);
+                    let stray = seal(&nobody, run(succeeded()), at(1_001));
+                    assert!(matches!(ledger.seal(&nobody, &stray).wait(), Err(LedgerError::Broken(_))));
                 } else {
                     assert!(matches!(ledger.reserve(facts).wait(), Ok(Claim::Fresh(_))));
                 }
@@ -638,8 +647,8 @@ fn a_seal_that_is_refused_takes_no_other_write_down_with_it() {
 #[test]
 #[should_panic(expected = "sealed without a reservation")]
 fn the_memory_ledger_fails_a_test_that_seals_without_a_reservation() {
-    let stray = seal(&Reservation::made_durable(facts("demo", "stray", 1, 1_000)), run(succeeded()), at(1_001));
-    drop(memory().seal(&stray));
+    let nobody = Reservation::made_durable(facts("demo", "stray", 1, 1_000));
+    drop(memory().seal(&nobody, &seal(&nobody, run(succeeded()), at(1_001))));
 }
 
 #[test]
@@ -647,7 +656,7 @@ fn the_memory_ledger_fails_a_test_that_seals_without_a_reservation() {
 fn the_memory_ledger_fails_a_test_that_seals_twice() {
     let ledger = memory();
     let sealed = keep(&ledger, facts("demo", "n", 1, 1_000), succeeded());
-    let _ = ledger.seal(&sealed).wait();
+    let _ = ledger.seal(&Reservation::made_durable(facts("demo", "n", 1, 1_000)), &sealed).wait();
 }
 
 /// One call of the host, in the small world of the property test.
@@ -769,9 +778,10 @@ fn perform(
                 let exec_id = *which.get(&held.keys().copied().collect::<Vec<_>>());
                 let reserved = held.get(&exec_id).unwrap().clone();
                 let outcome = outcome.get(&every_outcome()).clone();
-                let sealed = seal(&Reservation::made_durable(reserved), run(outcome), at(now));
-                let answer = memory.seal(&sealed).wait().unwrap();
-                prop_assert_eq!(sqlite.seal(&sealed).wait().unwrap(), answer);
+                let reservation = Reservation::made_durable(reserved);
+                let sealed = seal(&reservation, run(outcome), at(now));
+                let answer = memory.seal(&reservation, &sealed).wait().unwrap();
+                prop_assert_eq!(sqlite.seal(&reservation, &sealed).wait().unwrap(), answer);
                 if answer == SealAnswer::Kept {
                     held.remove(&exec_id);
                 }
@@ -838,7 +848,7 @@ fn keep(ledger: &dyn Ledger, facts: Reserved, outcome: Outcome) -> Sealed {
         panic!("it was sealed before")
     };
     let sealed = seal(&reservation, run(outcome), sealed_at);
-    ledger.seal(&sealed).wait().unwrap();
+    ledger.seal(&reservation, &sealed).wait().unwrap();
     sealed
 }
 
@@ -883,7 +893,7 @@ fn a_row_from_the_future_does_not_keep_old_ones_from_being_erased() {
     for (nonce, reserved_at) in [("old", 1_000), ("future", 9_000_000), ("old too", 1_001)] {
         let reserved = facts("demo", nonce, 1, reserved_at);
         let Claim::Fresh(reservation) = ledger.reserve(reserved).wait().unwrap() else { panic!("the nonce was free") };
-        ledger.seal(&seal(&reservation, run(succeeded()), at(reserved_at))).wait().unwrap();
+        ledger.seal(&reservation, &seal(&reservation, run(succeeded()), at(reserved_at))).wait().unwrap();
     }
     assert_eq!(ledger.erase(at(5_000), 10).wait().unwrap(), 2);
     assert_eq!(ledger.stats().unwrap().n_erased, 2);

@@ -12,13 +12,15 @@ use openexec_core::log::sign::WitnessKey;
 use openexec_core::log::{entry, leaf_hash_of};
 use openexec_core::outcome::{JsonText, Outcome, Resources, Run};
 use openexec_core::registry::Limits;
+use openexec_core::reservation::Reserved;
 use openexec_core::time::Timestamp;
 use openexec_ledger::log::{CHECKPOINTS_KEPT, Witnessed};
 use openexec_ledger::memory::MemoryLedger;
 use openexec_ledger::sqlite::SqliteLedger;
-use openexec_ledger::{Claim, Ledger, LedgerError, Log as _};
+use openexec_ledger::{Claim, Ledger, LedgerError, Log as _, Receipts as _};
 use openexec_server::log::{HostLog, ProofAnswer, Witnesses};
 use openexec_tests::facts::{self, log_key, receipt_key, witness_key};
+use rusqlite::Connection;
 use serde_json::json;
 use sha2::Sha256;
 use tempfile::TempDir;
@@ -54,21 +56,23 @@ fn fill(ledger: &dyn Ledger, n: u64) {
 
 fn fill_from(ledger: &dyn Ledger, first: u64, n: u64) {
     ledger.adopt_key(receipt_key().public().clone(), Timestamp::from_unix_ms(0)).wait().unwrap();
-    let reserve = |number: u64| {
-        let body = json!({"action": "echo", "payload": {"n": number}, "nonce": format!("n{number}")}).to_string();
-        ledger.reserve(facts::reserved("demo", body.as_bytes(), Digest::of(b"code"), Limits::default(), number))
-    };
     // All at once, so that they share commits.
-    let claims: Vec<_> = (first..first + n).map(reserve).collect();
+    let claims: Vec<_> = (first..first + n).map(|number| ledger.reserve(numbered(number))).collect();
     let seals = claims.into_iter().map(|claim| {
         let Claim::Fresh(reservation) = claim.wait().unwrap() else { panic!("the nonce was free") };
         let outcome = Outcome::Succeeded { result: JsonText::kept("{}".to_owned()), effects: Vec::new() };
         let run = Run { outcome, resources: Resources { fuel: 1, memory_bytes: 1 } };
-        ledger.seal(&facts::seal(&reservation, run, Timestamp::from_unix_ms(5)))
+        ledger.seal(&reservation, &facts::seal(&reservation, run, Timestamp::from_unix_ms(5)))
     });
     for seal in seals.collect::<Vec<_>>() {
         seal.wait().unwrap();
     }
+}
+
+/// What `fill` reserves.
+fn numbered(number: u64) -> Reserved {
+    let body = json!({"action": "echo", "payload": {"n": number}, "nonce": format!("n{number}")}).to_string();
+    facts::reserved("demo", body.as_bytes(), Digest::of(b"code"), Limits::default(), number)
 }
 
 /// The tree of the ledger's first receipts, its tiles, and its checkpoint.
@@ -283,4 +287,58 @@ fn a_receipt_has_a_proof_as_soon_as_it_is_integrated_and_none_before() {
     let receipt = ledger.logged(id(1)).unwrap().unwrap().signed;
     assert_eq!(proof.verify_inclusion_of(&leaf_hash_of(&receipt.reference())), Ok(()));
     assert!(log.lag() < std::time::Duration::from_secs(5));
+}
+
+/// Executions `from..to` are found by their ids, each as itself.
+fn require_found(ledger: &SqliteLedger, from: u64, to: u64) {
+    for number in from..to {
+        let logged = ledger.logged(numbered(number).exec_id).unwrap().unwrap_or_else(|| panic!("{number} is missing"));
+        assert_eq!(logged.index, number);
+        assert!(ledger.receipt(numbered(number).exec_id).unwrap().is_some());
+    }
+    for number in to..to + 10 {
+        assert_eq!(ledger.logged(numbered(number).exec_id).unwrap(), None);
+        assert_eq!(ledger.receipt(numbered(number).exec_id).unwrap(), None);
+    }
+}
+
+#[test]
+fn an_execution_is_found_by_its_id_young_or_old() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("ledger.db");
+    let n_entries = || -> i64 {
+        let file = Connection::open(&path).unwrap();
+        file.query_row("SELECT count(*) FROM by_exec_id", [], |row| row.get(0)).unwrap()
+    };
+    let ledger = SqliteLedger::open(&path).unwrap();
+    let publish = |size| {
+        let (tiles, checkpoint) = tree(&ledger, size);
+        ledger.publish(tiles, checkpoint).wait().unwrap();
+    };
+    fill(&ledger, 1_000);
+    require_found(&ledger, 0, 1_000);
+    publish(1_000);
+    assert_eq!(n_entries(), 63, "a sixteenth of them");
+    require_found(&ledger, 0, 1_000);
+    fill_from(&ledger, 1_000, 500);
+    (0..100).for_each(|_| publish(1_500));
+    assert!((1_490..=1_500).contains(&n_entries()), "{} entries", n_entries());
+    require_found(&ledger, 0, 1_500);
+    fill_from(&ledger, 1_500, 300); // and nothing is published before the host ends
+    let beside = SqliteLedger::open_for_maintenance(&path).unwrap();
+    require_found(&beside, 0, 1_800);
+    fill_from(&ledger, 1_800, 10);
+    require_found(&beside, 0, 1_810);
+    drop(beside);
+    drop(ledger);
+
+    let ledger = SqliteLedger::open(&path).unwrap();
+    require_found(&ledger, 0, 1_810);
+
+    // Whoever changes the index hides executions, and shows none as another.
+    let file = Connection::open(&path).unwrap();
+    file.execute("UPDATE by_exec_id SET execution = 1 WHERE execution = 2", []).unwrap();
+    assert_eq!(ledger.logged(numbered(1).exec_id).unwrap(), None);
+    assert_eq!(ledger.receipt(numbered(1).exec_id).unwrap(), None);
+    require_found(&ledger, 2, 1_810);
 }

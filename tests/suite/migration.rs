@@ -154,6 +154,11 @@ fn rewrite_as_version_3(path: &Path) {
     fs::rename(&old, path).unwrap();
 }
 
+/// Makes such a file one of version 4 as it was made before.
+fn advance_to_version_4(path: &Path) {
+    Connection::open(path).unwrap().execute_batch(include_str!("../fixtures/ledger-4.sql")).unwrap();
+}
+
 fn columns(ledger: &Connection, table: &str) -> Vec<String> {
     let mut statement = ledger.prepare("SELECT name FROM pragma_table_info(?1, 'main')").unwrap();
     statement.query_map([table], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
@@ -222,13 +227,13 @@ fn a_migrated_ledger_is_made_like_a_new_one() {
     drop(SqliteLedger::open(&old).unwrap());
     drop(SqliteLedger::open(&new).unwrap());
     let (version, tables) = schema(&new);
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
     assert!(tables.iter().any(|(name, _)| name == "control") && tables.len() >= 5, "{tables:?}");
     assert_eq!(schema(&old), (version, tables));
 }
 
 #[test]
-fn both_shapes_of_version_3_become_version_4_and_keep_every_row_byte_for_byte() {
+fn version_4_and_both_shapes_of_version_3_become_version_5_and_keep_every_row_byte_for_byte() {
     let setup = of_a_stopped_host();
     let path = setup.ledger();
     let (today, kept) = (schema(&path), rows(&path));
@@ -246,11 +251,16 @@ fn both_shapes_of_version_3_become_version_4_and_keep_every_row_byte_for_byte() 
     assert_eq!(schema(&path), today);
     assert_eq!(rows(&path), kept);
 
-    // For some days the tables of today had the number 3.
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
-    drop(SqliteLedger::open(&path).unwrap());
-    assert_eq!(schema(&path), today);
-    assert_eq!(rows(&path), kept);
+    // For some days the tables of version 4 had the number 3.
+    for number in [3, 4] {
+        rewrite_as_version_3(&path);
+        advance_to_version_4(&path);
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", number).unwrap();
+        assert!(schema(&path).1 != today.1 && schema(&path).1.iter().any(|(name, _)| name == "answer"));
+        drop(SqliteLedger::open(&path).unwrap());
+        assert_eq!(schema(&path), today);
+        assert_eq!(rows(&path), kept);
+    }
 }
 
 #[test]
@@ -295,7 +305,7 @@ fn maintenance_on_a_ledger_of_version_1_says_what_to_do_and_changes_nothing() {
     write_version_1(&setup.ledger());
     let bytes = fs::read(setup.ledger()).unwrap();
     let refusal = SqliteLedger::open_for_maintenance(&setup.ledger()).map(|_| ()).unwrap_err().to_string();
-    for part in ["openexec.db", "schema version 1", "reads version 4", "start `openexec serve` on it once"] {
+    for part in ["openexec.db", "schema version 1", "reads version 5", "start `openexec serve` on it once"] {
         assert!(refusal.contains(part), "'{part}' is not in: {refusal}");
     }
     let refused = setup.run(&["ledger", "stats"]);
@@ -309,14 +319,14 @@ fn a_ledger_of_a_version_that_is_not_known_is_refused_and_left_as_it_is() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     write_version_1(&path);
-    for version in [0, 5, -1, i64::from(i32::MAX)] {
+    for version in [0, 6, -1, i64::from(i32::MAX)] {
         let ledger = Connection::open(&path).unwrap();
         ledger.pragma_update(None, "user_version", version).unwrap();
         ledger.close().unwrap();
         let before = schema(&path);
         for opened in [SqliteLedger::open(&path), SqliteLedger::open_for_maintenance(&path)] {
             let refusal = opened.map(|_| ()).unwrap_err().to_string();
-            assert!(refusal.contains(&format!("schema version {version}, this openexec reads version 4")), "{refusal}");
+            assert!(refusal.contains(&format!("schema version {version}, this openexec reads version 5")), "{refusal}");
         }
         assert_eq!(schema(&path), before);
     }

@@ -58,7 +58,7 @@ pub trait Ledger: Receipts + Log + Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `LedgerError` when it may not have been kept: the reservation stays, and its run may be repeated.
-    fn seal(&self, sealed: &Sealed) -> Pending<SealAnswer>;
+    fn seal(&self, reservation: &Reservation, sealed: &Sealed) -> Pending<SealAnswer>;
 
     /// All reservations without a seal, oldest first. While a host runs, some of them are running.
     ///

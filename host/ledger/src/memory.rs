@@ -138,7 +138,8 @@ impl Ledger for MemoryLedger {
     }
 
     #[expect(clippy::panic, reason = "a strict referee: misuse must fail the test that commits it")]
-    fn seal(&self, sealed: &Sealed) -> Pending<SealAnswer> {
+    fn seal(&self, reservation: &Reservation, sealed: &Sealed) -> Pending<SealAnswer> {
+        assert_eq!(reservation.facts().exec_id, sealed.exec_id, "sealed as another execution");
         let mut rows = self.rows();
         let Some(row) = rows.iter_mut().find(|row| row.reserved.exec_id == sealed.exec_id) else {
             panic!("{} was sealed without a reservation", sealed.exec_id);

@@ -169,11 +169,11 @@ impl Executor {
         let blinding = random_blinding()?;
         let profile = self.sandbox.profile(&reservation.facts().action);
         let mut sealed = self.sealer.seal(&reservation, run, profile, self.clock.now(), blinding);
-        if self.ledger.seal(&sealed).await? == SealAnswer::Stopped {
+        if self.ledger.seal(&reservation, &sealed).await? == SealAnswer::Stopped {
             // The operator's stop came before the seal: whatever the run was about to say, nothing comes of it.
             let stopped = Run { outcome: Outcome::Interrupted, resources: sealed.resources };
             sealed = self.sealer.seal(&reservation, stopped, profile, self.clock.now(), blinding);
-            self.ledger.seal(&sealed).await?;
+            self.ledger.seal(&reservation, &sealed).await?;
         }
         self.self_audit.offer(reservation.facts(), &sealed.outcome, || Run {
             outcome: sealed.outcome.clone(),

@@ -30,10 +30,10 @@ pub(super) fn receipts_from(connection: &Connection, from: u64, n_max: u32) -> R
     Ok(examined)
 }
 
-/// An execution as it is kept.
-pub(super) fn execution(connection: &Connection, exec_id: ExecId) -> Result<Option<KeptExecution>, LedgerError> {
-    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE exec_id = ?1"))?;
-    let mut rows = statement.query([exec_id.as_bytes()])?;
+/// The execution in this row, as it is kept.
+pub(super) fn execution(connection: &Connection, row: i64) -> Result<Option<KeptExecution>, LedgerError> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE execution.id = ?1"))?;
+    let mut rows = statement.query([row])?;
     match rows.next()? {
         None => Ok(None),
         Some(row) => kept(connection, KeptRow::read(row)?).map(Some),

@@ -12,12 +12,15 @@ use std::ops::Deref;
 use openexec_core::keys::KeyId;
 use rusqlite::Connection;
 
+use super::by_exec_id::Young;
 use super::{controls, import, receipts};
 use crate::LedgerError;
 
 /// The transaction of one batch of writes.
 pub(super) struct Batch<'a> {
     connection: &'a Connection,
+    /// Executions that may have no index entry yet.
+    pub(super) young: &'a Young,
     nothing_is_stopped: Cell<Option<bool>>,
     nothing_is_imported: Cell<Option<bool>>,
     next_leaf: Cell<Option<i64>>,
@@ -34,9 +37,10 @@ impl Deref for Batch<'_> {
 
 impl<'a> Batch<'a> {
     /// The transaction that has just begun on this connection, with the lock to write.
-    pub(super) fn begun(connection: &'a Connection) -> Self {
+    pub(super) fn begun(connection: &'a Connection, young: &'a Young) -> Self {
         Self {
             connection,
+            young,
             nothing_is_stopped: Cell::default(),
             nothing_is_imported: Cell::default(),
             next_leaf: Cell::default(),

@@ -6,7 +6,6 @@
 
 use openexec_core::control::{Control, Stop, Target};
 use openexec_core::names::{Action, Note, Tenant};
-use openexec_core::request::ExecId;
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -89,17 +88,4 @@ pub(super) fn stop_of(batch: &Batch<'_>, tenant: &str, action: &str) -> Result<O
         .query_row((tenant, action), |row| row.get(0))
         .optional()?;
     Ok(is_halt.map(|is_halt| if is_halt { Stop::Halted } else { Stop::Quarantined }))
-}
-
-/// Whether something stops this execution.
-pub(super) fn stops(batch: &Batch<'_>, exec_id: ExecId) -> Result<bool, LedgerError> {
-    if batch.nothing_is_stopped()? {
-        return Ok(false);
-    }
-    let names: Option<(String, String)> = batch
-        .prepare_cached("SELECT tenant, action FROM execution WHERE exec_id = ?1")?
-        .query_row([exec_id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((tenant, action)) = names else { return Ok(false) };
-    Ok(stop_of(batch, &tenant, &action)?.is_some())
 }

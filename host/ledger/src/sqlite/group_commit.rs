@@ -7,7 +7,7 @@
 //! one gathers, so throughput grows with load and a lone write still waits for one flush only.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, thread};
@@ -16,6 +16,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
+use super::by_exec_id::Young;
 use crate::{LedgerError, Pending};
 
 /// Most writes in one transaction. Bounds how long the first of them waits for the last.
@@ -99,10 +100,11 @@ impl<T: Send, F: FnOnce(&Batch<'_>) -> Result<T, LedgerError> + Send> Write for 
 
 impl Writer {
     /// Starts the thread, which owns `connection` from now on.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, young: Arc<Young>) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
-        let thread =
-            thread::Builder::new().name("ledger".to_owned()).spawn(move || write_all(&connection, &receiver))?;
+        let thread = thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || write_all(&connection, &young, &receiver))?;
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Some(thread) })
     }
 
@@ -131,14 +133,14 @@ impl Drop for Writer {
     }
 }
 
-fn write_all(connection: &Connection, queue: &Receiver<Box<dyn Write>>) {
+fn write_all(connection: &Connection, young: &Young, queue: &Receiver<Box<dyn Write>>) {
     let mut n_before = 0;
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         gather(&mut batch, queue, n_before);
         n_before = batch.len();
         batch.sort_by_key(|write| write.kind());
-        let committed = commit(connection, &mut batch);
+        let committed = commit(connection, young, &mut batch);
         if let Err(error) = &committed {
             tracing::error!(%error, n_writes = batch.len(), "ledger transaction failed; nothing of it was kept");
         }
@@ -159,9 +161,9 @@ fn gather(batch: &mut Vec<Box<dyn Write>>, queue: &Receiver<Box<dyn Write>>, n_b
 
 /// A crash before `COMMIT` returns leaves all of the batch or nothing of it, and nobody was answered. A crash after it
 /// loses only answers: asking again finds the rows.
-fn commit(connection: &Connection, writes: &mut [Box<dyn Write>]) -> Result<(), LedgerError> {
+fn commit(connection: &Connection, young: &Young, writes: &mut [Box<dyn Write>]) -> Result<(), LedgerError> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let batch = Batch::begun(connection);
+    let batch = Batch::begun(connection, young);
     let committed = writes
         .iter_mut()
         .try_for_each(|write| write.apply(&batch))

@@ -11,6 +11,7 @@
 
 mod audit;
 mod batch;
+mod by_exec_id;
 mod controls;
 mod group_commit;
 mod import;
@@ -22,7 +23,7 @@ mod schema;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openexec_core::control::{Control, Target};
@@ -41,6 +42,7 @@ use crate::examined::{Examined, KeptExecution};
 use crate::log::Witnessed;
 use crate::receipts::{KeptKey, Logged};
 use crate::{Claim, Ledger, LedgerError, Log, Pending, Receipts, SealAnswer, Stats};
+use by_exec_id::Young;
 use group_commit::{Kind, Writer};
 
 /// How long a write waits for somebody else's lock on the file (a backup, an operator's `sqlite3`) before it fails.
@@ -62,6 +64,7 @@ pub struct SqliteLedger {
     reader: Mutex<Connection>,
     /// Apart, so that no batch of receipts and no proof makes the host wait to learn what was stopped.
     log_reader: Mutex<Connection>,
+    young: Arc<Young>,
     n_imported: u64,
     /// Held for as long as this host has the ledger; `None` for maintenance beside a running host.
     _host_lock: Option<HostLock>,
@@ -182,10 +185,13 @@ impl SqliteLedger {
     fn start(path: &Path, writer: Connection, n_imported: u64, host_lock: Option<HostLock>) -> Result<Self, OpenError> {
         let not_writable =
             |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: error.to_string() };
+        let young = Young::load(&writer, host_lock.is_some()).map_err(|error| explain(error, path))?;
+        let young = Arc::new(young);
         Ok(Self {
             reader: Mutex::new(connect(path)?),
             log_reader: Mutex::new(connect(path)?),
-            writer: Writer::start(writer).map_err(not_writable)?,
+            writer: Writer::start(writer, young.clone()).map_err(not_writable)?,
+            young,
             n_imported,
             _host_lock: host_lock,
         })
@@ -210,7 +216,10 @@ impl SqliteLedger {
     /// # Errors
     /// `LedgerError` when it could not be read, or is nothing that this host writes.
     pub fn examine_execution(&self, exec_id: ExecId) -> Result<Option<KeptExecution>, LedgerError> {
-        self.read_log(|connection| audit::execution(connection, exec_id))
+        self.read_log(|connection| match by_exec_id::row(connection, &self.young, exec_id)? {
+            Some(row) => audit::execution(connection, row),
+            None => Ok(None),
+        })
     }
 
     /// For an audit: every checkpoint that is kept, the smallest first.
@@ -247,9 +256,9 @@ impl Ledger for SqliteLedger {
         self.writer.write(Kind::Other, move |batch| rows::recall(batch, reserved))
     }
 
-    fn seal(&self, sealed: &Sealed) -> Pending<SealAnswer> {
-        let sealed = sealed.clone();
-        self.writer.write(Kind::Seal, move |batch| rows::seal(batch, &sealed))
+    fn seal(&self, reservation: &Reservation, sealed: &Sealed) -> Pending<SealAnswer> {
+        let (place, sealed) = (rows::Place::of(reservation.facts()), sealed.clone());
+        self.writer.write(Kind::Seal, move |batch| rows::seal(batch, &place, &sealed))
     }
 
     fn unsealed(&self) -> Result<Vec<Reservation>, LedgerError> {
@@ -257,7 +266,10 @@ impl Ledger for SqliteLedger {
     }
 
     fn receipt(&self, exec_id: ExecId) -> Result<Option<Digest>, LedgerError> {
-        self.read(|connection| rows::receipt(connection, exec_id))
+        self.read(|connection| match by_exec_id::row(connection, &self.young, exec_id)? {
+            Some(row) => rows::receipt(connection, row),
+            None => Ok(None),
+        })
     }
 
     fn erase(&self, before: Timestamp, n_max: u32) -> Pending<u64> {
@@ -297,7 +309,10 @@ impl Ledger for SqliteLedger {
 
 impl Receipts for SqliteLedger {
     fn logged(&self, exec_id: ExecId) -> Result<Option<Logged>, LedgerError> {
-        self.read_log(|connection| receipts::of(connection, exec_id))
+        self.read_log(|connection| match by_exec_id::row(connection, &self.young, exec_id)? {
+            Some(row) => receipts::of(connection, row),
+            None => Ok(None),
+        })
     }
 
     fn references(&self, from: u64, n_max: u32) -> Result<Vec<Digest>, LedgerError> {
@@ -319,7 +334,10 @@ impl Log for SqliteLedger {
     }
 
     fn publish(&self, tiles: Vec<CompleteTile>, checkpoint: SignedCheckpoint) -> Pending<()> {
-        self.writer.write(Kind::Other, move |batch| log::publish(batch, &tiles, &checkpoint))
+        self.writer.write(Kind::Other, move |batch| {
+            log::publish(batch, &tiles, &checkpoint)?;
+            Ok(batch.young.index_some(batch)?) // here, because nobody waits for this write
+        })
     }
 
     fn newest_checkpoint(&self) -> Result<Option<SignedCheckpoint>, LedgerError> {

@@ -7,7 +7,6 @@
 use openexec_core::digest::Digest;
 use openexec_core::keys::{KeyId, PublicKey, Signature};
 use openexec_core::receipt::Signed;
-use openexec_core::request::ExecId;
 use openexec_core::reservation::Seal;
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -52,11 +51,11 @@ pub(super) fn at(connection: &Connection, leaf: i64) -> Result<Signed, LedgerErr
     found.ok_or_else(|| LedgerError::Broken(format!("receipt {leaf} is missing")))?.map(|logged| logged.signed)
 }
 
-/// The receipt of an execution, if it has one.
-pub(super) fn of(connection: &Connection, exec_id: ExecId) -> Result<Option<Logged>, LedgerError> {
+/// The receipt of the execution in this row, if it has one.
+pub(super) fn of(connection: &Connection, row: i64) -> Result<Option<Logged>, LedgerError> {
     let mut statement = connection
-        .prepare_cached(&format!("{SELECT} WHERE receipt.leaf = (SELECT leaf FROM execution WHERE exec_id = ?1)"))?;
-    statement.query_row([exec_id.as_bytes()], |row| Ok(read(row))).optional()?.transpose()
+        .prepare_cached(&format!("{SELECT} WHERE receipt.leaf = (SELECT leaf FROM execution WHERE id = ?1)"))?;
+    statement.query_row([row], |row| Ok(read(row))).optional()?.transpose()
 }
 
 fn read(row: &Row<'_>) -> Result<Logged, LedgerError> {

@@ -5,8 +5,8 @@
 
 use openexec_core::approval::{ApprovalUse, Format};
 use openexec_core::digest::Digest;
+use openexec_core::names::{Action, Nonce, Tenant};
 use openexec_core::outcome::{Fault, Outcome};
-use openexec_core::request::ExecId;
 use openexec_core::reservation::{Reservation, Reserved, Sealed};
 use openexec_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
@@ -44,15 +44,17 @@ pub(super) fn reserve(batch: &Batch<'_>, reserved: Reserved) -> Result<Claim, Le
             integer(reserved.reserved_at.unix_ms()),
         ))?;
     if n_inserted == 1 {
+        let row = batch.last_insert_rowid();
         let approval = reserved.approval.as_ref();
         batch
             .prepare_cached("INSERT INTO body (execution, payload, approval, approval_facts) VALUES (?1, ?2, ?3, ?4)")?
             .execute((
-                batch.last_insert_rowid(),
+                row,
                 &*reserved.payload,
                 approval.map(|approval| &*approval.text),
                 approval.map(|approval| approval.facts.spell()),
             ))?;
+        batch.young.add(reserved.exec_id, row);
         return Ok(Claim::Fresh(Reservation::made_durable(reserved)));
     }
     let exec_id = reserved.exec_id;
@@ -115,16 +117,34 @@ pub(super) fn held_by_same(connection: &Connection, id: i64, reserved: Reserved)
     }
 }
 
+/// What a reservation is found by when it is sealed.
+pub(super) struct Place {
+    tenant: Tenant,
+    nonce: Nonce,
+    action: Action,
+}
+
+impl Place {
+    pub(super) fn of(reserved: &Reserved) -> Self {
+        let Reserved { tenant, nonce, action, .. } = reserved;
+        Self { tenant: tenant.clone(), nonce: nonce.clone(), action: action.clone() }
+    }
+}
+
 /// Keeps the outcome of a reservation, unless the operator has stopped such calls meanwhile.
-pub(super) fn seal(batch: &Batch<'_>, sealed: &Sealed) -> Result<SealAnswer, LedgerError> {
-    if sealed.outcome != Outcome::Interrupted && controls::stops(batch, sealed.exec_id)? {
+pub(super) fn seal(batch: &Batch<'_>, place: &Place, sealed: &Sealed) -> Result<SealAnswer, LedgerError> {
+    if sealed.outcome != Outcome::Interrupted
+        && controls::stop_of(batch, place.tenant.as_str(), place.action.as_str())?.is_some()
+    {
         return Ok(SealAnswer::Stopped);
     }
     let key = sealed.seal.as_ref().map(|seal| batch.key(seal.signed.key_id)).transpose()?;
     // Asked first and not by `RETURNING`, for which SQLite builds a temporary table each time.
     let id: i64 = batch
-        .prepare_cached("SELECT id FROM execution WHERE exec_id = ?1 AND state = 'reserved'")?
-        .query_row([sealed.exec_id.as_bytes()], |row| row.get(0))
+        .prepare_cached(
+            "SELECT id FROM execution WHERE tenant = ?1 AND nonce = ?2 AND exec_id = ?3 AND state = 'reserved'",
+        )?
+        .query_row((place.tenant.as_str(), place.nonce.as_str(), sealed.exec_id.as_bytes()), |row| row.get(0))
         .optional()?
         .ok_or_else(|| LedgerError::Broken(format!("{} has no reservation to seal", sealed.exec_id)))?;
     let leaf = key.map(|_| batch.next_leaf()).transpose()?;
@@ -178,13 +198,11 @@ pub(super) fn unsealed(connection: &Connection) -> Result<Vec<Reservation>, Ledg
     rows.map(|row| Ok(Reservation::found_durable(row?.reserved()?))).collect()
 }
 
-/// The receipt of a sealed execution.
-pub(super) fn receipt(connection: &Connection, exec_id: ExecId) -> Result<Option<Digest>, LedgerError> {
-    let receipt: Option<Option<[u8; 32]>> = connection
-        .prepare_cached("SELECT receipt FROM execution WHERE exec_id = ?1")?
-        .query_row([exec_id.as_bytes()], |row| row.get(0))
-        .optional()?;
-    Ok(receipt.flatten().map(Digest::from_bytes))
+/// The receipt of the execution in this row, once it is sealed.
+pub(super) fn receipt(connection: &Connection, row: i64) -> Result<Option<Digest>, LedgerError> {
+    let receipt: Option<[u8; 32]> =
+        connection.prepare_cached("SELECT receipt FROM execution WHERE id = ?1")?.query_row([row], |row| row.get(0))?;
+    Ok(receipt.map(Digest::from_bytes))
 }
 
 /// Young bodies in a row after which `erase` stops looking. More than one, because a clock that was set back leaves rows

@@ -6,6 +6,7 @@
 //! | table | holds | erased |
 //! |---|---|---|
 //! | `execution` | identity, state, resources and receipt of every execution: the tombstone | never |
+//! | `by_exec_id`, `by_exec_id_end` | where an id stands in `execution`, and the youngest row that has an entry | never |
 //! | `body` | payload and approval | by `erase` |
 //! | `answer` | result, refusal text, the secret that opens the receipt | by `erase` |
 //! | `outbox` | effects | by `erase` |
@@ -20,7 +21,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{OpenError, explain, import};
+use super::{OpenError, by_exec_id, explain, import};
 
 /// Marks the file as ours (`PRAGMA application_id`): "OEXL".
 const APPLICATION_ID: i64 = 0x4f45_584c;
@@ -74,7 +75,7 @@ CREATE TABLE outbox (
 ";
 
 /// `MIGRATIONS[i]` makes a ledger of version i + 1 one of version i + 2.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
 ALTER TABLE execution ADD COLUMN approval_format TEXT CHECK (approval_format IN ('v1', 'v2')); -- null: demo mode
 ALTER TABLE execution ADD COLUMN approval_ref BLOB CHECK (length(approval_ref) = 32)
@@ -146,6 +147,58 @@ UPDATE sqlite_schema SET sql = replace(sql,
     WHERE name = 'execution';
 PRAGMA writable_schema = reset;
 ",
+    "
+CREATE TABLE execution_5 (
+    id               INTEGER PRIMARY KEY,
+    exec_id          BLOB NOT NULL CHECK (length(exec_id) = 16), -- found through by_exec_id
+    tenant           TEXT NOT NULL, -- empty: imported from 0.1.10, whose nonces were shared by all tenants
+    nonce            TEXT NOT NULL,
+    fingerprint      BLOB NOT NULL CHECK (length(fingerprint) = 32),
+    action           TEXT NOT NULL,
+    component        BLOB NOT NULL CHECK (length(component) = 32),
+    fuel_max         INTEGER NOT NULL,
+    memory_bytes_max INTEGER NOT NULL,
+    output_bytes_max INTEGER NOT NULL,
+    deadline_ms_max  INTEGER NOT NULL,
+    reserved_at      INTEGER NOT NULL, -- ms since the Unix epoch
+    state            TEXT NOT NULL DEFAULT 'reserved'
+                     CHECK (state = 'reserved' OR state = 'succeeded' OR state = 'failed' OR state = 'faulted'
+                            OR state = 'interrupted'), -- for IN SQLite would build a temporary table at every write
+    fault            TEXT CHECK ((fault IS NULL) = (state <> 'faulted')),
+    fuel             INTEGER,
+    memory_bytes     INTEGER,
+    receipt          BLOB CHECK (length(receipt) = 32),
+    sealed_at        INTEGER, -- ms since the Unix epoch
+    approval_format  TEXT CHECK (approval_format IN ('v1', 'v2')), -- null: demo mode
+    approval_ref     BLOB CHECK (length(approval_ref) = 32),
+    leaf             INTEGER, -- null: not sealed, or sealed before there were signed receipts
+    CHECK ((approval_ref IS NULL) = (approval_format IS NULL)),
+    CHECK ((state = 'reserved') = (sealed_at IS NULL)),
+    CHECK ((state = 'reserved') = (receipt IS NULL)),
+    UNIQUE (tenant, nonce)
+) STRICT;
+INSERT INTO execution_5 (id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
+        output_bytes_max, deadline_ms_max, reserved_at, state, fault, fuel, memory_bytes, receipt, sealed_at,
+        approval_format, approval_ref, leaf)
+    SELECT id, exec_id, tenant, nonce, fingerprint, action, component, fuel_max, memory_bytes_max,
+        output_bytes_max, deadline_ms_max, reserved_at, state, fault, fuel, memory_bytes, receipt, sealed_at,
+        approval_format, approval_ref, leaf FROM execution ORDER BY id;
+DROP TABLE execution;
+ALTER TABLE execution_5 RENAME TO execution;
+CREATE INDEX unsealed ON execution (id) WHERE state = 'reserved';
+CREATE UNIQUE INDEX approval_use ON execution (approval_ref) WHERE approval_format = 'v1'; -- a v2 names its nonce
+CREATE TABLE by_exec_id (
+    exec_id   BLOB PRIMARY KEY CHECK (length(exec_id) = 16),
+    execution INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE by_exec_id_end ( -- one row: executions up to this one have an entry
+    one       INTEGER PRIMARY KEY CHECK (one = 1),
+    execution INTEGER NOT NULL,
+    round     INTEGER NOT NULL -- how often entries were made, so that a host knows whether its latest ones were kept
+) STRICT;
+INSERT INTO by_exec_id (exec_id, execution) SELECT exec_id, id FROM execution ORDER BY exec_id;
+INSERT INTO by_exec_id_end (one, execution, round) SELECT 1, coalesce(max(id), 0), 0 FROM execution;
+",
 ];
 
 /// Whose file it is.
@@ -201,6 +254,14 @@ fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     if !(1..SCHEMA_VERSION).contains(&version) {
         return Ok(());
     }
+    // Version 5 makes `execution` anew, and dropping a table looks to SQLite like deleting what other tables refer to.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let migrated = migrate_tables(connection, version);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    migrated
+}
+
+fn migrate_tables(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let tables = if is_ahead_of_its_number(&transaction, version)? { version + 1 } else { version };
     let missing = usize::try_from(tables - 1).ok().and_then(|n_done| MIGRATIONS.get(n_done..)).unwrap_or_default();
@@ -224,6 +285,7 @@ fn import_rest(connection: &mut Connection) -> rusqlite::Result<u64> {
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let n_imported = import::import(&transaction)?;
+    by_exec_id::index_rest(&transaction)?;
     transaction.commit()?;
     Ok(n_imported)
 }
@@ -236,6 +298,7 @@ fn create(connection: &mut Connection, fill: fn(&Connection) -> rusqlite::Result
         transaction.execute_batch(migration)?;
     }
     let n_filled = fill(&transaction)?;
+    by_exec_id::index_rest(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()?;
