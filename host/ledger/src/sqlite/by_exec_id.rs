@@ -122,8 +122,18 @@ pub(super) fn index_rest(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
+/// Reads something from the row of this execution, if there is one.
+pub(super) fn look_up<T>(
+    connection: &Connection,
+    young: &Young,
+    exec_id: ExecId,
+    read: fn(&Connection, i64) -> Result<Option<T>, LedgerError>,
+) -> Result<Option<T>, LedgerError> {
+    row(connection, young, exec_id)?.map_or(Ok(None), |row| read(connection, row))
+}
+
 /// The row of this execution.
-pub(super) fn row(connection: &Connection, young: &Young, exec_id: ExecId) -> Result<Option<i64>, LedgerError> {
+fn row(connection: &Connection, young: &Young, exec_id: ExecId) -> Result<Option<i64>, LedgerError> {
     let hint = young.ids().rows.get(&exec_id).copied();
     if let Some(hint) = hint
         && connection

@@ -216,10 +216,7 @@ impl SqliteLedger {
     /// # Errors
     /// `LedgerError` when it could not be read, or is nothing that this host writes.
     pub fn examine_execution(&self, exec_id: ExecId) -> Result<Option<KeptExecution>, LedgerError> {
-        self.read_log(|connection| match by_exec_id::row(connection, &self.young, exec_id)? {
-            Some(row) => audit::execution(connection, row),
-            None => Ok(None),
-        })
+        self.read_log(|connection| by_exec_id::look_up(connection, &self.young, exec_id, audit::execution))
     }
 
     /// For an audit: every checkpoint that is kept, the smallest first.
@@ -266,10 +263,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn receipt(&self, exec_id: ExecId) -> Result<Option<Digest>, LedgerError> {
-        self.read(|connection| match by_exec_id::row(connection, &self.young, exec_id)? {
-            Some(row) => rows::receipt(connection, row),
-            None => Ok(None),
-        })
+        self.read(|connection| by_exec_id::look_up(connection, &self.young, exec_id, rows::receipt))
     }
 
     fn erase(&self, before: Timestamp, n_max: u32) -> Pending<u64> {
@@ -309,10 +303,7 @@ impl Ledger for SqliteLedger {
 
 impl Receipts for SqliteLedger {
     fn logged(&self, exec_id: ExecId) -> Result<Option<Logged>, LedgerError> {
-        self.read_log(|connection| match by_exec_id::row(connection, &self.young, exec_id)? {
-            Some(row) => receipts::of(connection, row),
-            None => Ok(None),
-        })
+        self.read_log(|connection| by_exec_id::look_up(connection, &self.young, exec_id, receipts::of))
     }
 
     fn references(&self, from: u64, n_max: u32) -> Result<Vec<Digest>, LedgerError> {
