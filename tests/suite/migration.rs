@@ -260,6 +260,9 @@ fn version_4_and_both_shapes_of_version_3_become_version_5_and_keep_every_row_by
         drop(SqliteLedger::open(&path).unwrap());
         assert_eq!(schema(&path), today);
         assert_eq!(rows(&path), kept);
+        let count = "SELECT (SELECT count(*) FROM by_exec_id), (SELECT count(*) FROM execution)";
+        let counts = Connection::open(&path).unwrap().query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        assert_eq!(counts.unwrap(), (4_i64, 4_i64), "every execution is indexed by its id");
     }
 }
 

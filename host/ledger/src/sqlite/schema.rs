@@ -196,8 +196,7 @@ CREATE TABLE by_exec_id_end ( -- one row: executions up to this one have an entr
     execution INTEGER NOT NULL,
     round     INTEGER NOT NULL -- how often entries were made, so that a host knows whether its latest ones were kept
 ) STRICT;
-INSERT INTO by_exec_id (exec_id, execution) SELECT exec_id, id FROM execution ORDER BY exec_id;
-INSERT INTO by_exec_id_end (one, execution, round) SELECT 1, coalesce(max(id), 0), 0 FROM execution;
+INSERT INTO by_exec_id_end (one, execution, round) VALUES (1, 0, 0); -- `index_rest` follows
 ",
 ];
 
@@ -268,6 +267,7 @@ fn migrate_tables(connection: &mut Connection, version: i64) -> rusqlite::Result
     for migration in missing {
         transaction.execute_batch(migration)?;
     }
+    by_exec_id::index_rest(&transaction)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
 }
